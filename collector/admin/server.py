@@ -1,0 +1,96 @@
+"""Serves health, metrics and status over HTTP.
+
+Rule: reads only. ``/livez`` looks at nothing but the process: a liveness check that looked at Kafka or at the API
+would have the collector restarted for their trouble. ``/readyz`` tells whether the work is being done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import orjson
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from collector.admin.page import PAGE
+from collector.errors import StartRefused
+
+CLOSE_S = 1
+"""How long open connections may hold up a stop, seconds; uvicorn takes whole ones."""
+
+
+def admin_app(snapshot: Callable[[], dict[str, Any]], registry: CollectorRegistry) -> Starlette:
+    """The ASGI application.
+
+    Args:
+        snapshot: the status as JSON-ready data; its ``ready`` decides ``/readyz``.
+        registry: the metrics.
+    """
+
+    async def live(_request: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def ready(_request: Request) -> Response:
+        is_ready = bool(snapshot()["ready"])
+        return Response("ready\n" if is_ready else "not ready\n", 200 if is_ready else 503, media_type="text/plain")
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def status(_request: Request) -> Response:
+        return Response(orjson.dumps(snapshot()), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def page(_request: Request) -> Response:
+        return Response(PAGE, media_type="text/html")
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/livez", live),
+            Route("/readyz", ready),
+            Route("/healthz", live),
+            Route("/metrics", metrics),
+            Route("/status", status),
+        ]
+    )
+
+
+async def serve_admin(app: Starlette, host: str, port: int) -> None:
+    """Serve until cancelled.
+
+    Raises:
+        StartRefused: the address cannot be used.
+    """
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSE_S
+    )
+    try:
+        listening = config.bind_socket()
+    except (OSError, SystemExit) as error:
+        raise StartRefused(f"admin.listen: {host}:{port} cannot be used; is another collector running?") from error
+    server = _QuietServer(config)
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        server.should_exit = True
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
+            await server.shutdown(sockets=[listening])
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves the signals to the service."""
+
+    def install_signal_handlers(self) -> None:
+        """None: the service owns them."""
+
+    def capture_signals(self) -> Any:
+        """None: the service owns them."""
+        from contextlib import nullcontext
+
+        return nullcontext()

@@ -1,0 +1,150 @@
+"""The commands and their arguments.
+
+One rule: this module, and what it imports at the top, stays light, so that ``--help`` and a mistyped argument answer at
+once. Everything a command needs is imported when that command runs: pydantic, aiokafka, httpx and starlette take
+most of a second on a small machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector import __version__
+from collector.cli.options import ConfigFile, LogLevel
+from collector.cli.outcome import command
+
+app = typer.Typer(
+    name="te-collector",
+    help="Publishes every ThousandEyes endpoint user session exactly once to a Kafka topic.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich alone would double the time to the first line
+    pretty_exceptions_enable=False,  # those show local variables, and with them secrets
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"te-collector {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def te_collector(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+@app.command()
+@command
+def run(
+    config: ConfigFile = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Collect up to now, until nothing is left, and exit.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print events as JSON lines instead of writing to Kafka.")
+    ] = False,
+    log_level: Annotated[
+        LogLevel | None, typer.Option("--log-level", help="Instead of the configured one.", show_default=False)
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The same as --log-level debug.")] = False,
+) -> int:
+    """Collect: poll every account group and publish its sessions.
+
+    SIGTERM and Ctrl-C finish what is in hand and exit 0; a second one exits at once.
+    """
+    from collector.cli.run import run_collector
+
+    return run_collector(config, once=once, dry_run=dry_run, log_level=LogLevel.DEBUG if verbose else log_level)
+
+
+@app.command()
+@command
+def validate(
+    config: ConfigFile = None,
+    files: Annotated[
+        bool,
+        typer.Option("--files/--no-files", help="Whether to look at the files it names (secrets, certificates)."),
+    ] = True,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the configuration file instead.")
+    ] = False,
+) -> int:
+    """Check the configuration, and show what will be done. Nothing is sent."""
+    from collector.cli.validate import print_schema, validate_configuration
+
+    return print_schema() if schema else validate_configuration(config, files=files)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def simulate(context: typer.Context) -> None:
+    """Run a local ThousandEyes API with made-up sessions, to try the collector out (--help shows its options)."""
+    # Its options follow from the simulator's settings, which must not be imported before they are needed.
+    from collector.cli.simulate import simulate_app
+
+    simulate_app()(args=context.args, prog_name=context.command_path)
+
+
+@app.command()
+@command
+def kafka(
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1 of the first broker; 0: any free one.")
+    ] = 9092,
+    data_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Holds topics and logs; kept for the next start.")
+    ] = Path("kafka-data"),
+    brokers: Annotated[int, typer.Option(metavar="1|3", help="Number of brokers.")] = 1,
+) -> None:
+    """Run a real Apache Kafka on this machine, to try the collector out. Needs neither Java nor Docker."""
+    from collector.cli.kafka import run_local_kafka
+
+    run_local_kafka(port=port, data_dir=data_dir, brokers=brokers)
+
+
+@app.command()
+@command
+def demo(
+    duration: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help='End after this time, such as "60s"; without it: at Ctrl-C.'),
+    ] = None,
+) -> int:
+    """Show everything at once: a simulated API, a local Kafka and the collector between them."""
+    from collector.cli.demo import run_demonstration
+
+    return run_demonstration(duration)
+
+
+@app.command()
+@command
+def tail(
+    config: ConfigFile = None,
+    topic: Annotated[
+        str, typer.Option(metavar="events|dlq|NAME", help="The topic of the events, that of the dead letters, or any.")
+    ] = "events",
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="From the oldest record, not only what arrives from now on.")
+    ] = False,
+    max_records: Annotated[
+        int | None, typer.Option("--max", min=0, metavar="N", help="End after N records.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the committed records of a topic, one JSON object a line.
+
+    A value that is JSON is printed as such; other bytes as "value_text", or as "value_base64" when they are no text.
+    """
+    from collector.cli.tail import print_topic
+
+    print_topic(config, topic, from_beginning=from_beginning, max_records=max_records)

@@ -1,0 +1,41 @@
+"""`te-collector run`: reads the configuration, tries what can be tried without the network, and hands over to the service.
+
+One rule: signals belong to the service, which finishes what is in hand.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from collector.cli.options import LogLevel
+from collector.cli.outcome import say
+from collector.composition import require_usable, warnings
+from collector.config import load_config
+from collector.service import run_service
+
+
+def run_collector(file: Path | None, *, once: bool, dry_run: bool, log_level: LogLevel | None) -> int:
+    """Run the collector until it is stopped, or until nothing is left.
+
+    Args:
+        file: configuration file; None: see `collector.config.load`.
+        once: end when everything up to now is collected.
+        dry_run: print events instead of writing to Kafka.
+        log_level: instead of the configured one.
+
+    Returns:
+        The exit code of the process.
+
+    Raises:
+        ConfigurationError: the configuration is wrong, or cannot be used on this machine.
+    """
+    config = load_config(file)
+    if log_level is not None:
+        config = config.model_copy(update={"log_level": log_level.value})
+    require_usable(config, kafka=not dry_run)
+    for warning in warnings(config):
+        say(f"te-collector: warning: {warning}")
+    return anyio.run(partial(run_service, config, once=once, dry_run=dry_run), backend="asyncio")

@@ -1,0 +1,114 @@
+"""What the environment sets: ``TE_COLLECTOR_<SECTION>__<KEY>``, one organization in short, and Kafka's own variable.
+
+| variable | sets |
+|---|---|
+| ``TE_COLLECTOR_LATE_HORIZON`` | a key at the top of the file |
+| ``TE_COLLECTOR_KAFKA__SHARDS`` | a key of a table |
+| ``TE_COLLECTOR_ORGANIZATIONS__0__TOKEN`` | a key of the first organization |
+| ``TE_COLLECTOR_TOKEN``, ``TE_COLLECTOR_BASE_URL``, ... | the same key of the only organization |
+| ``TE_COLLECTOR_ORGANIZATION`` | the name of the only organization |
+| ``KAFKA_BOOTSTRAP_SERVERS`` | ``kafka.bootstrap_servers``, unless ``TE_COLLECTOR_KAFKA__BOOTSTRAP_SERVERS`` is set |
+
+One rule: an empty variable counts as not set, because Compose files and unit files cannot leave one out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic_settings import EnvSettingsSource
+
+from collector.config.checks import KeyPath
+from collector.config.model import Config
+from collector.config.sections import OrganizationSection
+
+PREFIX: Final = "TE_COLLECTOR_"
+CONFIG_FILE_VARIABLE: Final = "TE_COLLECTOR_CONFIG"
+BOOTSTRAP_VARIABLE: Final = "KAFKA_BOOTSTRAP_SERVERS"
+_DELIMITER: Final = "__"
+
+# A Kubernetes service named te-collector puts such variables into every pod of its namespace.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK: Final = re.compile(
+    r"te_collector_(\w+_)?(service_host|service_port(_\w+)?|port|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment sets.
+
+    Args:
+        values: nested like the file; lists are tables with their indices as keys.
+        organization: the keys given in short for the only organization.
+        unknown: variables with our prefix that set nothing.
+        kafka_variable_used: whether the bootstrap servers come from ``KAFKA_BOOTSTRAP_SERVERS``.
+    """
+
+    values: dict[str, Any] = field(repr=False)  # may hold secrets
+    organization: dict[str, str] = field(repr=False)
+    unknown: tuple[str, ...] = ()
+    kafka_variable_used: bool = False
+
+    def organization_count(self, given: object) -> int:
+        """Return how many organizations there are, with those that the file gives."""
+        named = self.values.get("organizations", {})
+        counts = [len(part) for part in (given, named) if isinstance(part, list | dict)]
+        return max(counts, default=0)
+
+    def variable(self, path: KeyPath) -> str | None:
+        """Return the name of the variable that sets the value at this path, or None."""
+        if path[:1] == ("organizations",) and len(path) > 2 and path[1] == 0 and path[2] in self.organization:
+            return short_name(str(path[2]))
+        value: Any = self.values
+        for depth, step in enumerate(path):
+            if not isinstance(value, Mapping):  # one variable holds the whole table or list
+                path = path[:depth]
+                break
+            if str(step) not in value:
+                return None
+            value = value[str(step)]
+        if self.kafka_variable_used and path == ("kafka", "bootstrap_servers"):
+            return BOOTSTRAP_VARIABLE
+        return PREFIX + _DELIMITER.join(str(step) for step in path).upper()
+
+
+def short_name(key: str) -> str:
+    """Return the variable that sets this key of the only organization."""
+    return PREFIX + ("ORGANIZATION" if key == "name" else key.upper())
+
+
+def read_environment() -> Environment:
+    """Return what the environment of this process sets."""
+    source = EnvSettingsSource(
+        Config, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=_DELIMITER, env_ignore_empty=True
+    )
+    variables = {name: value for name, value in source.env_vars.items() if value}
+    values = source()
+    kafka_variable_used = _add_bootstrap_servers(values, variables.get(BOOTSTRAP_VARIABLE.lower()))
+    short = {key: short_name(key).lower() for key in OrganizationSection.model_fields}
+    organization = {key: variables[name] for key, name in short.items() if name in variables}
+    known = {*short.values(), CONFIG_FILE_VARIABLE.lower()}
+    unknown = tuple(name.upper() for name in _unknown(variables) if name not in known)
+    return Environment(values, organization, unknown, kafka_variable_used)
+
+
+def _add_bootstrap_servers(values: dict[str, Any], servers: str | None) -> bool:
+    if servers is None:
+        return False
+    kafka = values.setdefault("kafka", {})
+    if not isinstance(kafka, dict) or "bootstrap_servers" in kafka:
+        return False
+    kafka["bootstrap_servers"] = servers
+    return True
+
+
+def _unknown(variables: Mapping[str, str]) -> Iterator[str]:
+    """Names with our prefix whose first part is no key; pydantic finds the wrong keys deeper down."""
+    for name in variables:
+        key = name.removeprefix(PREFIX.lower())
+        if key != name and key.split(_DELIMITER)[0] not in Config.model_fields and not _SERVICE_LINK.fullmatch(name):
+            yield name

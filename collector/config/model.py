@@ -1,0 +1,72 @@
+"""`Config`: everything an operator can set, as one immutable value.
+
+One rule: building it reads nothing. The file and the environment are read by `load.py` only, so a `Config` made in a
+test means the same everywhere. It stops at the composition root; below it there are plain named values.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from collector.config.checks import Misfits, Times, misfits
+from collector.config.durations import Duration, between
+from collector.config.sections import AdminSection, EventsSection, KafkaSection, OrganizationSection
+
+
+class Config(BaseSettings):
+    """The whole configuration.
+
+    Raises:
+        pydantic.ValidationError: a value is not what its key expects, or values do not fit together. `load_config`
+            turns it into a ConfigurationError for people.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        case_sensitive=True,
+        enable_decoding=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    initial_lookback: Annotated[Duration, between("0s", "30d")] = timedelta(hours=1)
+    """How far back the very first run of an account group begins."""
+    late_horizon: Annotated[Duration, between("5m", "30d")] = timedelta(hours=24)
+    """How long after a session took place it may still appear and be published."""
+    overlap: Annotated[Duration, between("0s", "24h")] = timedelta(minutes=10)
+    """How far each poll reaches back behind the end of the one before."""
+    grace_period: Annotated[Duration, between("1s", "10m")] = timedelta(seconds=20)
+    """How long a stop may take to finish what is in hand."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """Lines for people or JSON; auto: for people when standard error is a terminal."""
+    kafka: KafkaSection = KafkaSection()
+    events: EventsSection = EventsSection()
+    admin: AdminSection = AdminSection()
+    organizations: tuple[OrganizationSection, ...] = Field(default=())
+    """The organizations to poll; `run` needs at least one."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Use what was passed and nothing else: lists of tables cannot be merged here, so `load.py` does it."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        times = Times(self.initial_lookback, self.late_horizon, self.overlap)
+        if found := misfits(times, self.kafka, self.events, self.organizations):
+            raise Misfits(found)
+        return self

@@ -1,0 +1,1 @@
+"""Decides without doing: pure, synchronous code that takes the clock and the random source as arguments."""

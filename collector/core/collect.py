@@ -1,0 +1,174 @@
+"""Turns one page into what is published: fresh sessions into events, bad rows into dead letters, and the state.
+
+Rule: decides only. It reads `SeenSessions` and changes nothing; what it returns goes back to `SeenSessions.apply` and
+`Progress.apply` after the commit. Each row is one of: seen (nothing to do), fresh (an event), or a dead letter, once:
+its digest is remembered as seen, so that the overlap does not repeat it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from collector.core.event import DeadLetter, EventForm, Provenance, Reason, dead_letter, events
+from collector.core.model import Page, Record, Row
+from collector.core.schema import SessionSchema, Violation
+from collector.core.seen import Marks, SeenSessions, digest, hour_of
+from collector.core.sorting import SortedRows, sort_rows
+
+RECORD_OVERHEAD_BYTES = 1_024
+"""What a record needs besides its value: key, headers and Kafka's own fields; ours stay below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """One page, ready to be published.
+
+    Args:
+        records: events, then dead letters.
+        marks: what the page's rows are remembered by.
+        sessions: the fresh sessions in event form, for freshness and the live view.
+        rounds: ``roundId`` of the page's rows in their order, for the walk.
+        seen: rows that were published before.
+        dead_letters: rows that became dead letters, by reason.
+        belongs_elsewhere: the page has rows and every one names another account group: nothing may be published.
+    """
+
+    records: Sequence[Record]
+    marks: Marks
+    sessions: Sequence[Row]
+    rounds: Sequence[int]
+    seen: int
+    dead_letters: Mapping[Reason, int]
+    belongs_elsewhere: bool
+
+
+class PageCollector:
+    """Collects the pages of one account group.
+
+    Args:
+        schema: what an event must fulfil.
+        form: how events are written.
+        value_bytes_max: larger values become dead letters, cut to this size; bytes.
+    """
+
+    def __init__(self, schema: SessionSchema, form: EventForm, value_bytes_max: int) -> None:
+        self._schema = schema
+        self._form = form
+        self._value_bytes_max = value_bytes_max
+
+    def collect(self, page: Page, seen: SeenSessions, provenance: Provenance) -> Collected:
+        """Decide about every row of a page; ``page.rows`` is used up (rows are changed into events)."""
+        rows = sort_rows(page, provenance.aid, seen)
+        if rows.suspects and all(reason is Reason.WRONG_ACCOUNT_GROUP for _, reason in rows.suspects):
+            elsewhere = len(rows.suspects) == len(page.rows)
+        else:
+            elsewhere = False
+        indexes = rows.fresh()
+        normalise, aid = page.form.normalise, provenance.aid
+        sessions = [normalise(page.rows[index], aid) for index in indexes]
+        letters: dict[int, tuple[Reason, Violation]] = {
+            index: (reason, Violation("", _SENTENCES[reason])) for index, reason in rows.suspects
+        }
+        records = self._events(sessions, provenance)
+        if records is None:
+            sessions, records = self._one_by_one(indexes, sessions, provenance, letters)
+        marks = rows.marks(but=letters.keys() - {index for index, _ in rows.suspects})
+        dead = self._dead_letters(page, rows, letters, seen, provenance, marks)
+        return Collected(
+            records=[*records, *(dead_letter(letter, provenance) for letter in dead)],
+            marks=marks,
+            sessions=sessions,
+            rounds=rows.rounds,
+            seen=rows.seen + len(letters) - len(dead),
+            dead_letters=Counter(letter.reason for letter in dead),
+            belongs_elsewhere=elsewhere,
+        )
+
+    def _events(self, sessions: Sequence[Row], provenance: Provenance) -> list[Record] | None:
+        """The events of sessions that are all fine; None when one is not."""
+        if not self._schema.all_valid(sessions):
+            return None
+        try:
+            records = events(sessions, self._form, provenance)
+        except (ValueError, TypeError):  # text that is no UTF-8, a time that no calendar has
+            return None
+        limit = self._value_bytes_max
+        return records if all(len(record.value) <= limit for record in records) else None
+
+    def _one_by_one(
+        self,
+        indexes: Sequence[int],
+        sessions: Sequence[Row],
+        provenance: Provenance,
+        letters: dict[int, tuple[Reason, Violation]],
+    ) -> tuple[list[Row], list[Record]]:
+        """The slow way, for a page with a bad session: those that are fine, and a letter for each that is not."""
+        good: list[Row] = []
+        records: list[Record] = []
+        for index, session in zip(indexes, sessions, strict=True):
+            violation = self._schema.violation(session)
+            if violation is not None:
+                # An API written in Java may say null for a field that has no value: the same as leaving it out.
+                session = {k: v for k, v in session.items() if v is not None or k not in self._schema.optional_fields}
+                violation = self._schema.violation(session)
+            if violation is not None:
+                letters[index] = (Reason.SCHEMA, violation)
+                continue
+            try:
+                (record,) = events([session], self._form, provenance)
+            except (ValueError, TypeError) as error:
+                letters[index] = (Reason.UNENCODABLE, Violation("", f"cannot be written as an event: {error}"))
+                continue
+            if len(record.value) > self._value_bytes_max:
+                message = f"{len(record.value)} bytes, a record may have {self._value_bytes_max}"
+                letters[index] = (Reason.TOO_LARGE, Violation("", message))
+                continue
+            good.append(session)
+            records.append(record)
+        return good, records
+
+    def _dead_letters(
+        self,
+        page: Page,
+        rows: SortedRows,
+        letters: Mapping[int, tuple[Reason, Violation]],
+        seen: SeenSessions,
+        provenance: Provenance,
+        marks: Marks,
+    ) -> list[DeadLetter]:
+        """The dead letters that were not written before; adds their digests to ``marks``."""
+        result = []
+        hour = hour_of(provenance.window.end)  # outlives every window that can show the row again
+        taken: set[bytes] = set()
+        for index in sorted(letters):
+            reason, violation = letters[index]
+            source_bytes = page.source_bytes(index)
+            value = digest(source_bytes)
+            if value in taken or seen.has_digest(value):
+                continue
+            taken.add(value)
+            cut = source_bytes[: self._value_bytes_max]
+            total = len(source_bytes) if len(cut) < len(source_bytes) else None
+            identifier = _identifier(page, index)
+            result.append(DeadLetter(cut, reason, violation.message, violation.pointer, identifier, total))
+        if taken:
+            marks.digests[hour] = sorted(taken)
+        return result
+
+
+def _identifier(page: Page, index: int) -> str | None:
+    row = page.rows[index]
+    if type(row) is not dict:
+        return None
+    identifier = row.get("userSessionId", row.get(page.form.id_field))
+    return identifier[:RECORD_OVERHEAD_BYTES] if type(identifier) is str and identifier else None
+
+
+_SENTENCES = {
+    Reason.NOT_AN_OBJECT: "the row is no JSON object",
+    Reason.NO_IDENTITY: "the row has no session id or no roundId that is an integer",
+    Reason.WRONG_ACCOUNT_GROUP: "the session id names another account group than the one that was asked for",
+    Reason.LATE: "the session is older than the ids that are kept, so it cannot be told from a published one",
+}

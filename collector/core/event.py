@@ -1,0 +1,182 @@
+"""Writes records: a valid session as a CloudEvents event in binary mode, anything else as a dead letter.
+
+Rule: pure; one record a session, its value one JSON object, nothing of the session changed on the way but its form.
+
+Sources: CloudEvents Kafka protocol binding 1.0.2 (github.com/cloudevents/spec, bindings/kafka-protocol-binding.md);
+dead-letter headers as Kafka Connect's DeadLetterQueueReporter names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from urllib.parse import quote
+
+import orjson
+
+from collector.core.model import Destination, EpochS, Record, Row, Window
+
+EVENT_TYPE = "com.thousandeyes.endpoint.user-session.v1"
+MS_PER_S = 1000
+
+
+class EventKey(StrEnum):
+    """Which field is the record key, and with it the partition."""
+
+    USER_SESSION_ID = "userSessionId"
+    AGENT_ID = "agentId"
+    AID = "aid"
+
+
+class RecordTimestamp(StrEnum):
+    """What the record timestamp is: when the session took place, or when it was collected."""
+
+    SESSION = "session"
+    COLLECTED = "collected"
+
+
+class Reason(StrEnum):
+    """Why a row became a dead letter; a closed set, also a metric's label."""
+
+    NOT_AN_OBJECT = "not_an_object"
+    NO_IDENTITY = "no_identity"
+    SCHEMA = "schema_violation"
+    WRONG_ACCOUNT_GROUP = "wrong_account_group"
+    LATE = "late"
+    TOO_LARGE = "too_large"
+    UNENCODABLE = "unencodable"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A row that could not become an event.
+
+    Args:
+        source_bytes: the row as the API sent it.
+        reason: which of the closed set.
+        message: a sentence for people.
+        pointer: JSON pointer to the offending value; empty for the whole row.
+        identifier: the session id, when the row has one.
+        source_bytes_total: size of the row when ``source_bytes`` is only its beginning.
+    """
+
+    source_bytes: bytes
+    reason: Reason
+    message: str
+    pointer: str = ""
+    identifier: str | None = None
+    source_bytes_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventForm:
+    """How events are written: choices of the operator, and the schema's identifier."""
+
+    schema_identifier: str
+    key: EventKey = EventKey.USER_SESSION_ID
+    timestamp: RecordTimestamp = RecordTimestamp.SESSION
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where and when a page was collected."""
+
+    organization: str
+    aid: str
+    lane: str
+    window: Window
+    collected_at: EpochS
+
+    def source(self) -> str:
+        """The CloudEvents ``source``: organization and account group."""
+        return f"/thousandeyes/{quote(self.organization, safe='')}/{self.aid}"
+
+
+def rfc3339(time_s: float) -> str:
+    """A time as RFC 3339 UTC with milliseconds."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def epoch_ms(date: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return round(datetime.fromisoformat(date).timestamp() * MS_PER_S)
+
+
+def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance) -> list[Record]:
+    """The event of each of the sessions of one page; all must be valid."""
+    # A date after its collection is a wrong agent clock; brokers refuse timestamps too far ahead of their own time.
+    collected_ms = round(provenance.collected_at * MS_PER_S)
+    by_session_time = form.timestamp is RecordTimestamp.SESSION
+    key_field = form.key.value
+    same = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", EVENT_TYPE.encode()),
+        ("ce_source", provenance.source().encode()),
+        ("ce_dataschema", form.schema_identifier.encode()),
+        ("content-type", b"application/json"),
+        ("ce_lane", provenance.lane.encode()),
+        ("ce_collectedtime", rfc3339(provenance.collected_at).encode()),
+    ]
+    dumps = orjson.dumps
+    destination = Destination.EVENTS
+    minute_ms: dict[str, int] = {}
+    records = []
+    for session in sessions:
+        date: str = session["date"]
+        identifier = session["userSessionId"].encode()
+        headers = [*same, ("ce_id", identifier), ("ce_time", date.encode())]
+        agent_id = session.get("agentId")
+        if agent_id is not None:
+            headers.append(("ce_subject", agent_id.encode()))
+        if key_field == "userSessionId":
+            key = identifier
+        else:
+            key = (session.get(key_field) or session["userSessionId"]).encode()
+        if not by_session_time:
+            timestamp_ms = collected_ms
+        elif len(date) == 20:  # no fraction: the minute's epoch is looked up, the seconds added
+            minute = date[:17]
+            start_ms = minute_ms.get(minute)
+            if start_ms is None:
+                start_ms = minute_ms[minute] = epoch_ms(minute + "00Z")
+            timestamp_ms = start_ms + int(date[17:19]) * MS_PER_S
+        else:
+            timestamp_ms = epoch_ms(date)
+        if not 0 <= timestamp_ms <= collected_ms:
+            timestamp_ms = collected_ms if timestamp_ms > 0 else 0
+        records.append(Record(destination, key, dumps(session), headers, timestamp_ms))
+    return records
+
+
+def dead_letter(letter: DeadLetter, provenance: Provenance) -> Record:
+    """The record of a row that could not become an event; its value is the row's untouched bytes."""
+    identifier = letter.identifier or ""
+    headers = [
+        ("__connect.errors.connector.name", b"te-collector"),
+        ("__connect.errors.stage", b"VALUE_CONVERTER"),
+        ("__connect.errors.class.name", b"collector.core.schema.SessionSchema"),
+        ("__connect.errors.exception.class.name", letter.reason.value.encode()),
+        ("__connect.errors.exception.message", letter.message.encode("utf-8", "replace")),
+        ("te.errors.reason", letter.reason.value.encode()),
+        ("te.errors.pointer", letter.pointer.encode("utf-8", "replace")),
+        ("te.errors.organization", provenance.organization.encode()),
+        ("te.errors.aid", provenance.aid.encode()),
+        ("te.errors.lane", provenance.lane.encode()),
+        ("te.errors.window", f"{rfc3339(provenance.window.start)}/{rfc3339(provenance.window.end)}".encode()),
+        ("te.errors.collectedtime", rfc3339(provenance.collected_at).encode()),
+    ]
+    if letter.source_bytes_total is not None:
+        headers.append(("te.errors.truncated", str(letter.source_bytes_total).encode()))
+    return Record(
+        Destination.DEAD_LETTERS,
+        (identifier or provenance.aid).encode("utf-8", "replace"),
+        letter.source_bytes,
+        headers,
+        round(provenance.collected_at * MS_PER_S),
+    )

@@ -1,0 +1,104 @@
+"""Decides which account group is walked next: a plain, fair rotation.
+
+Rule: the account group that has been due longest goes first, one walk at a time each, so none starves: with n groups
+due, each waits for at most n - 1 walks of the others.
+
+Invariants: a running account group is never handed out again before `finished`, `failed` or `parked`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from collector.core.model import MonoS
+
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 300.0
+"""A walk that failed is tried again after 1, 2, 4, ... 300 s, times 0.5 to 1: one bad account group costs little."""
+
+PARKED_S = 600.0
+"""A parked account group is asked once in this time: permissions do come back, and one request a while is cheap."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """When an account group is due; failures in a row; why it is parked."""
+
+    due: MonoS
+    failures: int = 0
+    running: bool = False
+    parked: str | None = None
+
+
+class PollSchedule:
+    """The schedule of one organization.
+
+    Args:
+        poll_interval_min_s: shortest time from the start of one walk to the start of the next, seconds.
+        rng: source of jitter.
+    """
+
+    def __init__(self, poll_interval_min_s: float, rng: Random) -> None:
+        self._poll_interval_min_s = poll_interval_min_s
+        self._rng = rng
+        self._turns: dict[str, _Turn] = {}  # all mutable state
+
+    def account_groups(self, aids: list[str], now: MonoS) -> None:
+        """Schedule exactly these account groups; new ones are due now, in the order given."""
+        wanted = set(aids)
+        for aid in [aid for aid in self._turns if aid not in wanted]:
+            del self._turns[aid]
+        for aid in aids:
+            self._turns.setdefault(aid, _Turn(now))
+
+    def next(self, now: MonoS) -> str | MonoS | None:
+        """The account group to walk now; or the time to ask again; or None when every one is being walked."""
+        waiting = [(turn.due, aid) for aid, turn in self._turns.items() if not turn.running]
+        if not waiting:
+            return None
+        due, aid = min(waiting)
+        if due > now:
+            return due
+        self._turns[aid].running = True
+        return aid
+
+    def finished(self, aid: str, started: MonoS, now: MonoS, *, caught_up: bool) -> None:
+        """A walk came to its end. Not ``caught_up``: there is more to walk at once, behind the others that are due."""
+        turn = self._turns.get(aid)
+        if turn is not None:
+            due = max(now, started + self._poll_interval_min_s) if caught_up else now
+            turn.due, turn.failures, turn.running, turn.parked = MonoS(due), 0, False, None
+
+    def failed(self, aid: str, now: MonoS) -> None:
+        """A walk broke off; try again later."""
+        turn = self._turns.get(aid)
+        if turn is not None:
+            turn.failures += 1
+            longest = min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** min(turn.failures - 1, 10))
+            turn.due, turn.running = MonoS(now + longest * self._rng.uniform(0.5, 1.0)), False
+
+    def parked(self, aid: str, reason: str, now: MonoS) -> bool:
+        """The API refuses this account group. Returns whether that is news."""
+        turn = self._turns.get(aid)
+        if turn is None:
+            return False
+        news = turn.parked != reason
+        turn.due, turn.running, turn.parked = MonoS(now + PARKED_S), False, reason
+        return news
+
+    def abandoned(self, now: MonoS) -> None:
+        """Every walk under way was given up (a restore): all may be handed out again, failures stay counted."""
+        for turn in self._turns.values():
+            if turn.running:
+                turn.running, turn.due = False, now
+
+    def failures(self, aid: str) -> int:
+        """How many walks of an account group broke off in a row."""
+        turn = self._turns.get(aid)
+        return turn.failures if turn else 0
+
+    def parked_reason(self, aid: str) -> str | None:
+        """Why an account group is parked; None when it is not."""
+        turn = self._turns.get(aid)
+        return turn.parked if turn else None

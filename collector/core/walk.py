@@ -1,0 +1,132 @@
+"""Follows one window page by page, and knows what its pages prove.
+
+Rule: a walk counts as coverage only when it came to its end, or as far as its rows prove that they come oldest first.
+An order is proven by rows, not by a page: ``ORDER_PROOF_ROWS`` rows in a row that never go back and span more than one
+round. Newest first, shuffled and one-row pages prove nothing, and only the end counts.
+
+Invariants: a continuation is followed once (a second time is a loop), and no walk has more than ``pages_max`` pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import blake2b
+
+from collector.core.model import EpochS, Page, PageRequest, Window
+
+PAGES_MAX = 10_000
+"""Ten million rows at the usual 1,000 a page: beyond that a walk has no end, or its window must be smaller."""
+
+ORDER_PROOF_ROWS = 20
+"""Shuffled rows look ordered by chance with 1 : 20!; fewer rows than this prove nothing."""
+
+
+class WalkState(Enum):
+    """Where a walk stands after a page."""
+
+    GOES_ON = "goes_on"
+    FINISHED = "finished"
+    LOOPED = "looped"
+    TOO_LONG = "too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one page does to its walk.
+
+    Args:
+        state: whether another page follows.
+        proven_until: time before which everything in the window was shown, seconds; None when nothing is proven.
+    """
+
+    state: WalkState
+    proven_until: int | None
+
+
+class Walk:
+    """One walk over one window of one account group.
+
+    Args:
+        aid: account group.
+        window: closed range, server time.
+        lane: why the walk happens.
+        started_at: server time of the first request.
+        pages_max: bound of the walk, pages.
+    """
+
+    def __init__(
+        self, aid: str, window: Window, *, lane: str = "hot", started_at: EpochS, pages_max: int = PAGES_MAX
+    ) -> None:
+        self.aid = aid
+        self.window = window
+        self.lane = lane
+        self.started_at = started_at
+        self.pages = 0
+        self.rows = 0
+        # All mutable state of the walk: where it is, what it followed, and what the rows have shown of their order.
+        self._pages_max = pages_max
+        self._continuation: str | None = None
+        self._followed: set[bytes] = set()
+        self._ordered_rows = 0
+        self._first_round: int | None = None
+        self._last_round: int | None = None
+        self._in_order = True
+
+    @property
+    def request(self) -> PageRequest:
+        """The page to fetch now."""
+        return PageRequest(self.aid, self.window, self._continuation)
+
+    @property
+    def is_first_page(self) -> bool:
+        """Whether no page was taken yet."""
+        return self.pages == 0
+
+    def step(self, page: Page, rounds: Iterable[int]) -> Step:
+        """Take a page that is about to be published.
+
+        Args:
+            page: the answer to `request`.
+            rounds: ``roundId`` of its rows in the order they came; rows without one are left out.
+        """
+        date = page.answer.date
+        if date is not None and date < self.started_at:
+            self.started_at = date  # the server's clock is behind what we took it for: cover no more than it knows
+        self.pages += 1
+        self.rows += len(page.rows)
+        self._observe(rounds)
+        if page.continuation is None:
+            return Step(WalkState.FINISHED, self._end())
+        fingerprint = blake2b(page.continuation.encode("utf-8", "replace"), digest_size=16).digest()
+        if fingerprint in self._followed:
+            return Step(WalkState.LOOPED, self._proven())
+        if self.pages >= self._pages_max:
+            return Step(WalkState.TOO_LONG, self._proven())
+        self._followed.add(fingerprint)
+        self._continuation = page.continuation
+        return Step(WalkState.GOES_ON, self._proven())
+
+    def _end(self) -> int:
+        return min(self.window.end, int(self.started_at))
+
+    def _observe(self, rounds: Iterable[int]) -> None:
+        last = self._last_round
+        for round_id in rounds:
+            if last is None:
+                self._first_round = round_id
+            elif round_id < last:
+                self._in_order = False
+                return
+            last = round_id
+            self._ordered_rows += 1
+        self._last_round = last
+
+    def _proven(self) -> int | None:
+        first, last = self._first_round, self._last_round
+        if not self._in_order or first is None or last is None or self._ordered_rows < ORDER_PROOF_ROWS:
+            return None
+        if first == last or not self.window.start <= last <= self._end():
+            return None
+        return last

@@ -1,0 +1,97 @@
+"""The ways Kafka can fail, as our callers see them, and the one place where aiokafka's words become ours.
+
+    StartRefused
+    └── KafkaUnreachable      nobody answered in time, or nobody who knows us; asking again later can help
+    PublishFailed             outcome unknown: forget the memory, open a new sink
+    ├── Fenced                another owner of the shard, or the broker's transaction timeout; normal while workers join
+    └── RecordsRejected       the broker will never take a batch: the same records again would fail again
+    RecordTooLarge            nothing was sent, the sink stays usable; make dead letters of the named records
+
+Nothing here carries a credential: texts name servers, topics, shards, and the class of the client's error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiokafka.errors import (
+    CorruptRecordException,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+)
+
+from collector.errors import CollectorError, PublishFailed, StartRefused
+
+# Error codes of the broker that say "these bytes, never": asking again cannot help.
+# https://kafka.apache.org/protocol.html#protocol_error_codes (10, 32, 2)
+_REJECTIONS = (MessageSizeTooLargeError, InvalidTimestampError, CorruptRecordException)
+
+_FENCINGS = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
+
+
+class KafkaUnreachable(StartRefused):
+    """No broker answered in time, or none let us in. Unlike other refusals it may pass by itself."""
+
+
+class Fenced(PublishFailed):
+    """A newer producer of the same shard exists, or the broker ended our transaction because it took too long."""
+
+
+class RecordsRejected(PublishFailed):
+    """The broker refused a batch for what is in it. The same records again would be refused again.
+
+    Args:
+        topic: where the batch was to go.
+        partition: the same.
+        reason: the broker's name for it.
+    """
+
+    def __init__(self, message: str, *, topic: str, partition: int, reason: str) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition
+        self.reason = reason
+
+
+class RecordTooLarge(CollectorError):
+    """Records larger than a batch. No transaction was begun and the sink stays usable.
+
+    Args:
+        indexes: positions in ``Publication.records``, ascending, at least one.
+        limit_bytes: what a record may take: ``TransactionalSink.max_record_bytes``.
+    """
+
+    def __init__(self, indexes: Sequence[int], limit_bytes: int) -> None:
+        super().__init__(f"{len(indexes)} records, the first at {indexes[0]}, are larger than {limit_bytes} bytes")
+        self.indexes = tuple(indexes)
+        self.limit_bytes = limit_bytes
+
+    @property
+    def index(self) -> int:
+        """The first of them."""
+        return self.indexes[0]
+
+
+def is_rejection(error: BaseException) -> bool:
+    """Whether the broker refused the bytes themselves."""
+    return isinstance(error, _REJECTIONS)
+
+
+def is_fencing(error: BaseException) -> bool:
+    """Whether the broker says that our producer is not the current one."""
+    return isinstance(error, _FENCINGS)
+
+
+def describe(error: BaseException) -> str:
+    """One line about a foreign error: its class and, shortened, its text.
+
+    aiokafka raises assertions and ``KafkaError`` with the real reason only in the text, so the text is kept.
+    """
+    text = " ".join(str(error).split())[:300]
+    name = type(error).__name__
+    if not text or text.startswith(name):  # aiokafka's own errors begin with their class
+        return text or name
+    return f"{name}: {text}"

@@ -1,0 +1,250 @@
+"""The transactional sink of one shard: events, dead letters and state become durable together, or not at all.
+
+The one rule: after any failure the outcome is unknown and the sink is finished. Nothing is retried, nothing is aborted:
+the successor's ``open`` ends whatever is still open at the broker and reads what is true.
+
+How it is exactly once:
+
+1. All owners of a shard use one transactional id. ``open`` makes a new producer; the broker fences every older one, ends
+   its transaction and waits until that is visible.
+2. ``open`` then commits a barrier, a record with a unique value, and reads the state up to that very value. The state
+   is what was committed by the time the predecessor lost its right to write.
+3. ``publish`` is one transaction. Every acknowledgement is awaited before the commit: aiokafka commits the rest of a
+   transaction, without an error, when a produce has failed.
+4. Every wait has a deadline: without a leader aiokafka's send, commit, abort and stop wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from collector.core.model import Publication
+from collector.errors import CollectorError, PublishFailed, StartRefused
+from collector.kafka.batches import BATCH_HEADER_BYTES, Batch, BatchPlan
+from collector.kafka.connection import client_arguments, finish_within
+from collector.kafka.errors import Fenced, RecordsRejected, describe, is_fencing, is_rejection
+from collector.kafka.reader import Barrier, restore, unique_value
+from collector.kafka.settings import KafkaSettings
+from collector.kafka.topics import TopicLayout
+
+# A producer numbers the records of a partition with 31 bits, and aiokafka 0.14.0 wraps them to a negative number that
+# the broker refuses. Half of that leaves room for the publication in hand; counted over all partitions.
+WORN_OUT_RECORDS = 2**30
+
+# A new producer a day also picks up renewed certificates.
+WORN_OUT_S = 24 * 60 * 60
+
+# A record's own length, attributes, and deltas of time and offset, each at its longest.
+_RECORD_OVERHEAD_BYTES = 32
+
+# Lets several batches leave in one request; the batches themselves are what is bounded.
+_REQUEST_BYTES_MAX = 64 * 1024 * 1024
+
+
+class _Phase(Enum):
+    """What the sink may do next."""
+
+    NEW = "not opened"
+    READY = "ready"
+    BUSY = "in the middle of a transaction"
+    FAILED = "failed; its outcome is unknown"
+    CLOSED = "closed"
+
+
+class TransactionalSink:
+    """Publishes for one shard. ``open`` first; ``close`` in every case; one ``publish`` at a time.
+
+    Mutable state, all of it: the producer, the phase, records sent and time of opening.
+
+    Args:
+        settings: where Kafka is, and every deadline.
+        layout: partition counts, from ``ensure_topics``.
+        shard: partition of the state topic, 0..shards-1.
+    """
+
+    def __init__(self, settings: KafkaSettings, layout: TopicLayout, shard: int) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._shard = shard
+        self._producer: Any = None
+        self._plan: BatchPlan | None = None
+        self._phase = _Phase.NEW
+        self._records_sent = 0
+        self._opened_at_s = 0.0
+
+    @property
+    def max_record_bytes(self) -> int:
+        """What key, value and headers of one record may take together, each header counted with 10 bytes more."""
+        return self._settings.batch_bytes - BATCH_HEADER_BYTES - _RECORD_OVERHEAD_BYTES
+
+    @property
+    def worn_out(self) -> bool:
+        """Whether the shard should close this sink at its next pause and open another one."""
+        age_s = asyncio.get_running_loop().time() - self._opened_at_s
+        return self._records_sent >= WORN_OUT_RECORDS or age_s >= WORN_OUT_S
+
+    async def open(self) -> dict[str, bytes]:
+        """Takes the shard over and reads its state. Call ``close`` afterwards, also when this fails.
+
+        Returns:
+            The committed state: key -> value.
+
+        Raises:
+            Fenced: another owner took the shard over meanwhile.
+            PublishFailed: no success in time; close, wait, and open a new sink if the shard is still ours.
+            StartRefused: the state is not ours to read, or this installation cannot keep the promise.
+        """
+        if not __debug__:
+            raise StartRefused("run Python without -O: aiokafka checks the state of transactions with assertions")
+        assert self._phase is _Phase.NEW, "a sink is opened once"
+        self._phase = _Phase.BUSY
+        try:
+            await self._start_producer()
+            barrier = await self._write_barrier()
+            state = await restore(self._settings, self._shard, barrier)
+        except BaseException:
+            self._phase = _Phase.FAILED
+            raise
+        self._opened_at_s = asyncio.get_running_loop().time()
+        self._phase = _Phase.READY
+        return state
+
+    async def publish(self, publication: Publication) -> None:
+        """Makes records and state durable in one transaction. A cancelled publish is a failed one.
+
+        Raises:
+            RecordTooLarge: nothing was sent and the sink stays usable; turn the named records into dead letters.
+            RecordsRejected: the broker will never take some of the records (see ``max.message.bytes``).
+            Fenced: a newer owner, or the broker's transaction timeout.
+            PublishFailed: anything else; outcome unknown. The sink is finished: close it.
+            StartRefused: a state change larger than a batch.
+        """
+        if self._phase is not _Phase.READY or self._plan is None:
+            raise PublishFailed(f"kafka: the sink of shard {self._shard} is {self._phase.value}")
+        batches = self._plan.batches(publication)
+        if not batches:
+            return
+        self._phase = _Phase.BUSY
+        try:
+            await self._transact(batches)
+        except BaseException:
+            self._phase = _Phase.FAILED
+            raise
+        self._phase = _Phase.READY
+        self._records_sent += len(publication.records) + len(publication.changes)
+
+    async def close(self) -> None:
+        """Lets go of all connections, within three times ``close_timeout_s``. Never raises; may be called again.
+
+        An open transaction stays open: the next owner, or the broker's timeout, ends it.
+        """
+        self._phase = _Phase.CLOSED
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        if not await finish_within(self._settings.close_timeout_s, producer.stop()):
+            await finish_within(self._settings.close_timeout_s, producer.client.close())
+
+    async def _start_producer(self) -> None:
+        """InitProducerId, which fences every older owner, and the partitions of our topics."""
+        settings = self._settings
+        try:
+            producer = self._producer = self._new_producer()
+            async with asyncio.timeout(settings.start_timeout_s):
+                await producer.start()
+                # Known beforehand, so that no transaction waits for them.
+                for topic in (settings.state_topic, settings.events_topic, settings.dead_letters_topic):
+                    await producer.partitions_for(topic)
+        except Exception as error:
+            raise self._failure("taking over", error) from error
+        self._plan = BatchPlan(
+            events=(settings.events_topic, self._layout.event_partitions),
+            dead_letters=(settings.dead_letters_topic, self._layout.dead_letter_partitions),
+            state=(settings.state_topic, self._shard),
+            batch_bytes=settings.batch_bytes,
+            new_batch=producer.create_batch,
+        )
+
+    def _new_producer(self) -> Any:
+        return AIOKafkaProducer(
+            **client_arguments(self._settings, role=f"shard-{self._shard}"),
+            transactional_id=self._settings.transactional_id(self._shard),
+            enable_idempotence=True,
+            acks="all",
+            transaction_timeout_ms=self._settings.transaction_timeout_ms,
+            compression_type=None if self._settings.compression == "none" else self._settings.compression,
+            max_batch_size=self._settings.batch_bytes,
+            max_request_size=_REQUEST_BYTES_MAX,
+        )
+
+    async def _write_barrier(self) -> Barrier:
+        assert self._plan is not None
+        value = unique_value(self._shard)
+        (acknowledged,) = await self._transact(self._plan.barrier(value))
+        if acknowledged.offset < 0:
+            # The broker had it already and no longer knew where: possible after a lost answer.
+            raise PublishFailed(f"kafka: the broker did not tell where the barrier of shard {self._shard} is")
+        return Barrier(value=value, offset=acknowledged.offset)
+
+    async def _transact(self, batches: list[Batch]) -> list[Any]:
+        """One whole transaction. Any exception, whatever it is, means: outcome unknown."""
+        producer = self._producer
+        sent: list[asyncio.Future[Any]] = []
+        step = "sending"
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_s):
+                await producer.begin_transaction()
+                for topic, partition, builder in batches:
+                    sent.append(await producer.send_batch(builder, topic, partition=partition))
+                acknowledgements = await asyncio.gather(*sent)
+            step = "committing"
+            async with asyncio.timeout(self._settings.commit_timeout_s):
+                await producer.commit_transaction()
+        except Exception as error:
+            raise self._rejection(batches, sent, error) or self._failure(step, error) from error
+        finally:
+            for future in sent:
+                if not future.done():
+                    future.add_done_callback(_see_exception)
+        return acknowledgements
+
+    def _rejection(self, batches: list[Batch], sent: list[Any], error: Exception) -> RecordsRejected | None:
+        """The failure by name, if the broker refused one of the batches for its content."""
+        if not is_rejection(error):
+            return None
+        for batch, future in zip(batches, sent, strict=False):
+            if future.done() and not future.cancelled() and future.exception() is error:
+                return RecordsRejected(
+                    f"kafka: {batch.topic}, partition {batch.partition}, refused {batch.builder.record_count()} "
+                    f"records of shard {self._shard} ({describe(error)}); compare max.message.bytes and "
+                    f"message.timestamp.* of the topic with kafka.batch_bytes and the times of the records",
+                    topic=batch.topic,
+                    partition=batch.partition,
+                    reason=type(error).__name__,
+                )
+        return None
+
+    def _failure(self, step: str, error: Exception) -> CollectorError:
+        """The failure in our words."""
+        if isinstance(error, PublishFailed | StartRefused):
+            return error
+        where = f"shard {self._shard} ({self._settings.transactional_id(self._shard)})"
+        if is_fencing(error):
+            return Fenced(
+                f"kafka: {where} was fenced while {step}: it has a newer owner, or a transaction took longer than "
+                f"{self._settings.transaction_timeout_ms} ms ({describe(error)})"
+            )
+        return PublishFailed(
+            f"kafka: {step} failed for {where} at {self._settings.bootstrap_servers} ({describe(error)}); the outcome "
+            f"is unknown until the state has been read again"
+        )
+
+
+def _see_exception(future: asyncio.Future[Any]) -> None:
+    """Keeps asyncio from reporting an acknowledgement that failed after we had given up on it."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,205 @@
+"""The gate through which every request of an organization leaves.
+
+Rule: one request, one permission, one verdict to the budget. It retries nothing; it waits for what
+`RequestBudget.ready_at` says, and it closes when the API refuses the whole organization.
+
+A closed gate (401, version gone) opens when the credentials change; without that it lets one probe through every few
+minutes, far from the 100 answers 401 a minute after which ThousandEyes blocks an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TypeVar
+
+import anyio
+
+from collector.clock import Clock
+from collector.core.budget import NEVER, RequestBudget
+from collector.core.model import AccountGroupList, Answer, MonoS, Page
+from collector.core.server_clock import ServerClock
+from collector.errors import ApiRejected, CollectorError, Rejection, SourceError
+from collector.organization.settings import Observer
+
+CLOSED_RETRY_S = 300.0
+CLOSED_RETRY_MAX_S = 3_600.0
+"""A closed gate lets a probe through after 5, 10, ... 60 minutes."""
+
+CREDENTIALS_LOOK_S = 5.0
+"""How soon a changed token file is noticed while the gate is closed."""
+
+LOOK_AGAIN_S = 30.0
+"""Nothing waits longer than this without looking again, whatever a decision said."""
+
+Fingerprint = Callable[[], Awaitable[str]]
+
+Result = TypeVar("Result", Page, AccountGroupList)
+
+
+class Draining(Exception):
+    """The service stops; nothing new is asked."""
+
+
+class OrganizationStopped(CollectorError):
+    """The API refuses the whole organization, and the caller asked not to wait (``fail_when_closed``)."""
+
+
+class RequestGate:
+    """The gate of one organization.
+
+    Args:
+        name: the organization, for messages.
+        fingerprint: changes when the credentials do, and says nothing about them.
+        quota_share: part of the quota that may be used.
+        clock: local clocks.
+        rng: jitter.
+        observer: is told what happens.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        fingerprint: Fingerprint,
+        quota_share: float,
+        clock: Clock,
+        rng: Random,
+        observer: Observer,
+    ) -> None:
+        self._name = name
+        self._fingerprint = fingerprint
+        self._clock = clock
+        self._observer = observer
+        self.budget = RequestBudget(quota_share, rng)
+        self.server_clock = ServerClock(clock.wall(), clock.monotonic())
+        self.fail_when_closed = False
+        # All mutable state besides budget and clock: who waits, what is on its way, why the gate is closed.
+        self._changed = anyio.Event()
+        self._drained = anyio.Event()
+        self._asking: set[anyio.CancelScope] = set()
+        self._closed: SourceError | None = None
+        self._closed_until = MonoS(0)
+        self._closed_times = 0
+        self._closed_fingerprint: str | None = None
+
+    @property
+    def closed(self) -> SourceError | None:
+        """Why the API refuses the organization; None when it does not."""
+        return self._closed
+
+    @property
+    def draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self._drained.is_set()
+
+    def drain(self) -> None:
+        """Ask nothing more: requests on their way are given up, waiting ones raise `Draining`."""
+        self._drained.set()
+        for scope in list(self._asking):
+            scope.cancel()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something changed that decisions depend on: whoever sleeps looks again."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def sleep(self, duration_s: float) -> None:
+        """Sleep until something changes, ``duration_s`` at most; raises `Draining` when the service stops."""
+        changed = self._changed
+        with anyio.move_on_after(max(duration_s, 0.0)):
+            await changed.wait()
+        if self.draining:
+            raise Draining
+
+    async def pause(self, duration_s: float) -> None:
+        """Sleep for ``duration_s`` whatever changes; raises `Draining` when the service stops."""
+        with anyio.move_on_after(max(duration_s, 0.0)):
+            await self._drained.wait()
+        if self.draining:
+            raise Draining
+
+    async def ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Send one request when the budget allows it, and tell the budget what came of it.
+
+        Raises:
+            SourceError: the API gave no page or list.
+            OrganizationStopped: the gate is closed, and ``fail_when_closed`` is set.
+            Draining: the service stops.
+        """
+        await self._permission()
+        self.budget.sent(self._clock.monotonic())
+        heard: Answer | None = None
+        try:
+            with anyio.CancelScope() as scope:
+                self._asking.add(scope)
+                try:
+                    result = await call()
+                finally:
+                    self._asking.discard(scope)
+                heard = result.answer
+            if scope.cancelled_caught:
+                raise Draining
+        except SourceError as error:
+            heard = error.answer
+            self._close_on(error)
+            raise
+        finally:
+            self._tell_budget(heard)
+        if self._closed is not None:
+            self._closed, self._closed_times = None, 0
+            self._observer.resumed()
+        return result
+
+    def _tell_budget(self, answer: Answer | None) -> None:
+        now = self._clock.monotonic()
+        if answer is None:
+            self.budget.abandoned()
+        elif answer.status == 0:
+            self.budget.failed(now)
+        else:
+            self.server_clock.observe(answer.date, now)
+            date = answer.date if answer.date is not None else self.server_clock.now(now)
+            self.budget.answered(answer.status, answer.quota, date, now)
+        if answer is not None:
+            self._observer.answered(answer, self.budget, self.server_clock, now)
+        self.wake()
+
+    def _close_on(self, error: SourceError) -> None:
+        if not isinstance(error, ApiRejected) or error.kind not in (Rejection.UNAUTHORIZED, Rejection.VERSION_GONE):
+            return
+        if self._closed is None:
+            self._observer.stopped(error)
+        self._closed = error
+        wait_s = min(CLOSED_RETRY_MAX_S, CLOSED_RETRY_S * 2.0 ** min(self._closed_times, 10))
+        self._closed_times += 1
+        self._closed_until = MonoS(self._clock.monotonic() + wait_s)
+        self._closed_fingerprint = None
+
+    async def _permission(self) -> None:
+        while True:
+            if self.draining:
+                raise Draining
+            now = self._clock.monotonic()
+            ready = self.budget.ready_at(now)
+            if self._closed is not None:
+                if self.fail_when_closed:
+                    raise OrganizationStopped(f"organization {self._name}: {self._closed.detail}")
+                if now < self._closed_until:
+                    await self._wait_for_credentials(now)
+                    continue
+                if self.budget.in_flight:
+                    ready = NEVER
+            if ready <= now:
+                return
+            await self.sleep(min(ready - now, LOOK_AGAIN_S))
+
+    async def _wait_for_credentials(self, now: MonoS) -> None:
+        fingerprint = await self._fingerprint()
+        if self._closed_fingerprint is None:
+            self._closed_fingerprint = fingerprint
+        if fingerprint != self._closed_fingerprint:
+            self._closed_until = now
+        else:
+            await self.pause(CREDENTIALS_LOOK_S)

@@ -1,0 +1,68 @@
+"""What an organization knows of its account groups: restored from the durable state, forgotten as a whole.
+
+Rule: `restore` replaces everything; an account group that appears later finds its durable state here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from collector.core.model import State
+from collector.core.progress import Progress, ProgressSettings
+from collector.core.seen import SeenSessions
+from collector.errors import StartRefused
+
+
+@dataclass(slots=True)
+class AccountGroupMemory:
+    """Progress and published sessions of one account group."""
+
+    progress: Progress
+    seen: SeenSessions
+
+
+class OrganizationMemory:
+    """The memory of one organization. Durable keys: ``progress/<organization>/<aid>`` and ``seen/<...>/<...>/``."""
+
+    def __init__(self, name: str, settings: ProgressSettings) -> None:
+        self._name = name
+        self._quoted = quote(name, safe="")
+        self._settings = settings
+        self._groups: dict[str, AccountGroupMemory] = {}
+        self._not_restored: dict[str, dict[str, bytes]] = {}  # aid -> key -> value
+
+    def restore(self, state: State) -> None:
+        """Forget everything, and take what is ours of a shard's durable state."""
+        self._groups, self._not_restored = {}, {}
+        for key, value in state.items():
+            kind, _, rest = key.partition("/")
+            name, _, rest = rest.partition("/")
+            if kind in ("progress", "seen") and name == self._quoted:
+                self._not_restored.setdefault(rest.partition("/")[0], {})[key] = value
+
+    def group(self, aid: str) -> AccountGroupMemory:
+        """The memory of an account group; empty for one that was never walked.
+
+        Raises:
+            StartRefused: its durable state is not readable.
+        """
+        group = self._groups.get(aid)
+        if group is None:
+            group = self._groups[aid] = self._restored(aid, self._not_restored.pop(aid, {}))
+        return group
+
+    def _restored(self, aid: str, state: dict[str, bytes]) -> AccountGroupMemory:
+        key, prefix = f"progress/{self._quoted}/{aid}", f"seen/{self._quoted}/{aid}/"
+        try:
+            progress = Progress.restore(key, self._settings, state.pop(key, None))
+            seen = SeenSessions(prefix, aid, progress.kept_from)
+            for chunk_key, value in state.items():
+                seen.restore(chunk_key, value)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StartRefused(
+                f"organization {self._name}, account group {aid}: the state topic holds what this version cannot read "
+                f"({error}). Was it written by a newer collector, or by something else? Run that version, or name "
+                "another kafka.state_topic (a new one starts from initial_lookback and may repeat events)."
+            ) from error
+        return AccountGroupMemory(progress, seen)

@@ -1,0 +1,67 @@
+"""Plain values of an organization, and what it tells about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from collector.core.budget import RequestBudget
+from collector.core.collect import Collected
+from collector.core.model import AccountGroup, Answer, MonoS, Page
+from collector.core.progress import Progress, ProgressSettings
+from collector.core.server_clock import ServerClock
+from collector.core.walk import Walk
+from collector.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationSettings:
+    """Plain values of one organization.
+
+    Args:
+        name: as configured; part of every durable key and event.
+        account_groups: aids to collect; None for all that the token can see.
+        concurrency: walks at the same time, >= 1.
+        poll_interval_min_s: shortest time between two walks of one account group, seconds.
+        quota_share: part of the quota that may be used, over 0 to 1.
+        progress: see `ProgressSettings`.
+    """
+
+    name: str
+    account_groups: tuple[str, ...] | None
+    concurrency: int
+    poll_interval_min_s: float
+    quota_share: float
+    progress: ProgressSettings
+
+
+class Observer(Protocol):
+    """What an organization tells about itself. Implementations return at once and never raise."""
+
+    def account_groups(self, groups: Sequence[AccountGroup]) -> None:
+        """The account groups that are collected now."""
+
+    def answered(self, answer: Answer, budget: RequestBudget, clock: ServerClock, now: MonoS) -> None:
+        """An answer arrived, or none (status 0)."""
+
+    def published(self, walk: Walk, page: Page, collected: Collected, progress: Progress, ids_kept: int) -> None:
+        """A page is durable."""
+
+    def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
+        """A walk came to its end."""
+
+    def failed(self, aid: str | None, error: SourceError, where: str) -> None:
+        """A request or a walk failed and is tried again."""
+
+    def parked(self, aid: str, error: SourceError) -> None:
+        """The API refuses an account group."""
+
+    def stopped(self, error: SourceError) -> None:
+        """The API refuses the whole organization."""
+
+    def resumed(self) -> None:
+        """A stopped organization is answered again."""
+
+    def crashed(self, aid: str | None, error: Exception) -> None:
+        """Our own code failed on an answer; a defect."""

@@ -1,0 +1,63 @@
+"""The two ports of the collector: where sessions come from, and where they go.
+
+Rule: narrow enough that a faithful fake fits on a page; the same contract tests hold for fake and real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from collector.core.model import AccountGroupList, Page, PageRequest, Publication
+
+Publish = Callable[[Publication], Awaitable[None]]
+"""Makes a publication durable: returns after the commit, raises `PublishFailed` when the outcome is unknown."""
+
+
+class Source(Protocol):
+    """One organization's view of the API. One call is one request: no retry, no waiting, no budget inside."""
+
+    async def account_groups(self) -> AccountGroupList:
+        """The account groups that the credentials can see.
+
+        Raises:
+            ApiRejected: the API did not answer with a list.
+            PageMalformed: the answer 200 is none.
+        """
+
+    async def fetch(self, request: PageRequest) -> Page:
+        """One page.
+
+        Raises:
+            ApiRejected: the API did not answer with a page; ``kind`` says what follows.
+            PageMalformed: the answer 200 is no page.
+        """
+
+    async def aclose(self) -> None:
+        """Close the connections; never raises."""
+
+
+class Sink(Protocol):
+    """One shard's way into Kafka and its durable state. After any error: close it, and open a new one."""
+
+    async def open(self) -> dict[str, bytes]:
+        """Become the owner of the shard, and return its durable state.
+
+        Raises:
+            PublishFailed: not now; try again later with a new sink.
+            StartRefused: never, until an operator acts.
+        """
+
+    async def publish(self, publication: Publication) -> None:
+        """Make all of a publication durable, or nothing.
+
+        Raises:
+            PublishFailed: the outcome is unknown; the sink is unusable.
+        """
+
+    @property
+    def worn_out(self) -> bool:
+        """Whether it should be replaced by a new one at the next quiet moment."""
+
+    async def close(self) -> None:
+        """Give up ownership; never raises, and takes a few seconds at most."""

@@ -1,0 +1,122 @@
+"""Builds organizations and shards from the configuration. Opens nothing.
+
+Rule: the configuration stops here; below it there are plain named values.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from importlib.resources import files
+
+from collector.clock import Clock
+from collector.composition import source_settings
+from collector.config import Config, OrganizationSection
+from collector.core.collect import PageCollector
+from collector.core.event import EventForm, EventKey, RecordTimestamp
+from collector.core.progress import ProgressSettings
+from collector.core.schema import SessionSchema
+from collector.organization import Organization, OrganizationSettings
+from collector.ports import Sink
+from collector.shard import Shard
+from collector.sources.thousandeyes import Credentials, open_source
+from collector.telemetry.metrics import Metrics
+from collector.telemetry.observers import OrganizationTelemetry, ShardTelemetry
+from collector.telemetry.status import ShardStatus, StatusBoard
+
+SCHEMA_FILE = "user-session.v1.json"
+
+RECORD_OVERHEAD_BYTES = 4_096
+"""Key, headers and Kafka's own fields of a record, at most: ids and names have bounds of a kilobyte."""
+
+
+def shard_of(organization: str, shards: int) -> int:
+    """The shard that holds an organization: a stable hash (CRC-32) of its name, the same in every release."""
+    return zlib.crc32(organization.encode()) % shards
+
+
+def page_collector(config: Config, record_bytes_max: int) -> PageCollector:
+    """What turns pages into records: the schema of this release and the operator's choices."""
+    schema = SessionSchema((files("collector") / "schemas" / SCHEMA_FILE).read_bytes())
+    form = EventForm(schema.identifier, EventKey(config.events.key), RecordTimestamp(config.events.record_timestamp))
+    return PageCollector(schema, form, record_bytes_max - RECORD_OVERHEAD_BYTES)
+
+
+def organization_settings(config: Config, section: OrganizationSection) -> OrganizationSettings:
+    """Plain values of one organization."""
+    return OrganizationSettings(
+        name=section.name,
+        account_groups=None if section.account_groups is None else tuple(section.account_groups),
+        concurrency=section.concurrency,
+        poll_interval_min_s=section.poll_interval_min.total_seconds(),
+        quota_share=section.quota_share,
+        progress=ProgressSettings(
+            initial_lookback_s=int(config.initial_lookback.total_seconds()),
+            overlap_s=int(config.overlap.total_seconds()),
+            late_horizon_s=int(config.late_horizon.total_seconds()),
+        ),
+    )
+
+
+async def credentials_fingerprint(credentials: Credentials) -> str:
+    """A digest of the credentials as they are now; empty while they cannot be read."""
+    try:
+        authorization = await credentials.authorization()
+    except (OSError, ValueError):
+        return ""
+    return sha256(authorization.header.encode()).hexdigest()
+
+
+def build_shards(
+    config: Config,
+    *,
+    open_sink: Callable[[int], Sink],
+    record_bytes_max: int,
+    clock: Clock,
+    rng: random.Random,
+    metrics: Metrics,
+    board: StatusBoard,
+) -> list[Shard]:
+    """A shard for each number that an organization hashes to, with its organizations.
+
+    Args:
+        config: checked.
+        open_sink: makes an unopened sink for a shard's number.
+        record_bytes_max: what one record may take in Kafka, bytes.
+        clock: local clocks.
+        rng: jitter; each part gets its own, seeded from it.
+        metrics: of this process.
+        board: of this process.
+    """
+    collector = page_collector(config, record_bytes_max)
+    by_shard: dict[int, list[Organization]] = {}
+    for section in config.organizations:
+        settings = source_settings(section)
+        organization = Organization(
+            organization_settings(config, section),
+            source=open_source(settings),
+            collector=collector,
+            fingerprint=partial(credentials_fingerprint, settings.credentials),
+            clock=clock,
+            rng=random.Random(rng.random()),
+            observer=OrganizationTelemetry(section.name, metrics, board),
+        )
+        by_shard.setdefault(shard_of(section.name, config.kafka.shards), []).append(organization)
+    observer = ShardTelemetry(metrics, board)
+    shards = []
+    for number, organizations in sorted(by_shard.items()):
+        board.shards[number] = ShardStatus(number, tuple(organization.settings.name for organization in organizations))
+        shards.append(
+            Shard(
+                number,
+                organizations,
+                open_sink=partial(open_sink, number),
+                rng=random.Random(rng.random()),
+                monotonic=clock.monotonic,
+                observer=observer,
+            )
+        )
+    return shards

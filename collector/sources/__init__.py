@@ -1,0 +1,1 @@
+"""Where sessions come from: one package for each API, each with one library to the network."""

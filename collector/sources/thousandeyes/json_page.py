@@ -1,0 +1,85 @@
+"""Reads a JSON page of either version.
+
+Rule: one broken row must not cost the rows around it. When the body as a whole is no JSON, its rows are cut out and
+read one by one; a row that still cannot be read stays a text, which is no object and leads it to the dead letters.
+A body whose rows cannot be cut out is no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from collector.sources.thousandeyes.page_content import NotAPage, PageContent, PageForm, link_of, rows_of
+from collector.sources.thousandeyes.row_slices import NotAnObject, Slice, row_slices
+
+
+def read_json_page(body: bytes, form: PageForm) -> PageContent:
+    """The page that a body holds.
+
+    Args:
+        body: of an answer 200, decompressed.
+        form: of the API version.
+
+    Raises:
+        NotAPage: it holds none.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _salvaged(body, form, f"the body is no JSON: {error}")
+    if not isinstance(document, dict):
+        raise NotAPage("the body is JSON, but no object")
+    rows = rows_of(document, form)
+    return PageContent(rows, link_of(document, form), _LazySlices(body, form.rows_key, rows))
+
+
+def _salvaged(body: bytes, form: PageForm, reason: str) -> PageContent:
+    try:
+        others, slices = row_slices(body, form.rows_key)
+        document = {name: orjson.loads(value) for name, value in others.items()}
+    except (NotAnObject, orjson.JSONDecodeError):
+        slices = None
+    if slices is None:
+        raise NotAPage(reason)
+    return PageContent(
+        rows=[_row(body[start:end]) for start, end in slices],
+        link=link_of(document, form),
+        source_bytes=lambda index: body[slice(*slices[index])],
+    )
+
+
+def _row(source: bytes) -> object:
+    try:
+        return orjson.loads(source)
+    except orjson.JSONDecodeError:
+        return source.decode("utf-8", errors="replace")
+
+
+class _LazySlices:
+    """Finds the bytes of a page's rows when the first bad row asks for them, which most pages never do.
+
+    Mutable state: ``_slices``, start and end of each row once looked for.
+    """
+
+    __slots__ = ("_body", "_rows", "_rows_key", "_slices")
+
+    def __init__(self, body: bytes, rows_key: str, rows: Sequence[Any]) -> None:
+        self._body = body
+        self._rows_key = rows_key
+        self._rows = rows
+        self._slices: Sequence[Slice] | None = None
+
+    def __call__(self, index: int) -> bytes:
+        if self._slices is None:
+            try:
+                self._slices = row_slices(self._body, self._rows_key)[1] or ()
+            except NotAnObject:
+                self._slices = ()
+        if len(self._slices) != len(self._rows):
+            # Nested so deeply that only the page's decoder gets through: the same row, written anew.
+            return orjson.dumps(self._rows[index])
+        start, end = self._slices[index]
+        return self._body[start:end]

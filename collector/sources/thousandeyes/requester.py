@@ -1,0 +1,106 @@
+"""Sends one authorized request of an organization and gives back an answer 200, or the error that came instead.
+
+Rule: this is where every answer other than 200 ends, for all resources of both versions alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import httpx
+
+from collector.core.model import NO_ANSWER, Answer
+from collector.errors import ApiRejected, PageMalformed, Rejection
+from collector.sources.thousandeyes.credentials import Authorization, UnusableSecret
+from collector.sources.thousandeyes.http_client import HttpClient, Request, Response
+from collector.sources.thousandeyes.page_content import NotAPage
+from collector.sources.thousandeyes.rejection import rejected
+from collector.sources.thousandeyes.settings import SourceSettings
+from collector.sources.thousandeyes.text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The body of an answer 200 and what else the answer told."""
+
+    body: bytes = field(repr=False)
+    answer: Answer
+
+
+class Requester:
+    """One organization's way to the API.
+
+    Args:
+        settings: of the source.
+
+    Raises:
+        ConfigurationError: the certificates or the environment's proxies cannot be used.
+    """
+
+    def __init__(self, settings: SourceSettings) -> None:
+        self._credentials = settings.credentials
+        self._user_agent = settings.user_agent
+        self._client = HttpClient(
+            request_timeout_s=settings.request_timeout_s,
+            body_bytes_max=settings.body_bytes_max,
+            ca_file=settings.ca_file,
+        )
+
+    async def send(
+        self, url: httpx.URL, *, accept: str, body: bytes | None = None, is_continuation: bool = False
+    ) -> Accepted:
+        """One request.
+
+        Args:
+            url: checked by `address.Endpoint`.
+            accept: media types that can be read.
+            body: JSON of a POST; None: GET.
+            is_continuation: whether the URL came from a next link.
+
+        Raises:
+            ApiRejected: any status other than 2xx, or no whole answer.
+            PageMalformed: a 2xx that is not 200, or a body that is too large.
+        """
+        authorization = await self._authorization()
+        headers = httpx.Headers(
+            {
+                "Authorization": authorization.header,
+                "Accept": accept,
+                "Accept-Encoding": "gzip",
+                "User-Agent": self._user_agent,
+            }
+        )
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        response = await self._client.send(Request(url, headers, body))
+        if response.status == 200:
+            return Accepted(response.body, response.answer)
+        raise _error(response, authorization, url, is_continuation=is_continuation)
+
+    async def _authorization(self) -> Authorization:
+        try:
+            return await self._credentials.authorization()
+        except UnusableSecret as error:
+            kind, reason = Rejection.UNAUTHORIZED, str(error)
+        except OSError as error:
+            # A file that is being replaced comes back; nothing was sent, so trying again harms nobody.
+            kind, reason = Rejection.UNREACHABLE, f"the token cannot be read: {error}"
+        raise ApiRejected(kind, one_line(f"no request was sent: {reason}"), NO_ANSWER)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._client.aclose()
+
+
+def _error(
+    response: Response, authorization: Authorization, url: httpx.URL, *, is_continuation: bool
+) -> ApiRejected | PageMalformed:
+    if 200 < response.status < 300:
+        return PageMalformed(f"{url.path} answered {response.status}, which carries no page", response.answer)
+    body = authorization.redact(response.body)
+    return rejected(response, body, url.path, is_continuation=is_continuation)
+
+
+def malformed(error: NotAPage, url: httpx.URL, answer: Answer) -> PageMalformed:
+    """The error for a body that is no page."""
+    return PageMalformed(one_line(f"{url.path} answered no page: {error}"), answer)

@@ -1,0 +1,1 @@
+"""Logs, metrics and the live status: what the collector tells about itself."""

@@ -1,0 +1,64 @@
+"""The Prometheus metrics, all of them: names, units, labels.
+
+Rule: labels come from closed sets (status codes, reasons, lanes) or from the configuration (organization, account
+group); never an id, never an address.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_GROUP = ["organization", "aid"]
+_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400)
+
+
+class Metrics:
+    """The metrics of one process.
+
+    Args:
+        registry: where they are registered; a new one for each process or test.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        def counter(name: str, text: str, labels: list[str]) -> Counter:
+            return Counter(f"collector_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: list[str]) -> Gauge:
+            return Gauge(f"collector_{name}", text, labels, registry=registry)
+
+        self.requests = counter("requests_total", "Requests by HTTP status; 0: no answer.", ["organization", "status"])
+        self.pages = counter("pages_total", "Pages published.", [*_GROUP, "lane"])
+        self.events = counter("events_published_total", "Events committed.", _GROUP)
+        self.seen = counter("sessions_seen_again_total", "Rows that were published before.", _GROUP)
+        self.dead_letters = counter("dead_letters_total", "Dead letters committed, by reason.", [*_GROUP, "reason"])
+        self.walks = counter("walks_finished_total", "Walks that came to their end.", [*_GROUP, "lane"])
+        self.failures = counter("failures_total", "Requests and walks that failed, by kind.", ["organization", "kind"])
+        self.defects = counter("defects_total", "Answers that our own code could not digest.", ["organization"])
+        self.quota_limit = gauge("quota_limit_requests", "Requests a quota window allows.", ["organization"])
+        self.quota_remaining = gauge("quota_remaining_requests", "Requests left in it.", ["organization"])
+        self.rate_limited = counter("rate_limited_total", "Answers 429: a defect in a steady state.", ["organization"])
+        self.clock_skew = gauge("clock_skew_seconds", "Server clock minus local clock.", ["organization"])
+        self.organization_up = gauge("organization_up", "1: collected; 0: the API refuses it.", ["organization"])
+        self.parked = gauge("account_group_parked", "1: the API refuses this account group.", _GROUP)
+        self.covered_until = gauge("covered_until_timestamp_seconds", "Everything before was walked.", _GROUP)
+        self.ids_kept = gauge("seen_ids", "Session ids kept for deduplication.", _GROUP)
+        self.freshness = Histogram(
+            "collector_freshness_seconds",
+            "From the session's date to its committed event (a sample of each page).",
+            _GROUP,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.lateness = Histogram(
+            "collector_lateness_seconds",
+            "From the session's date to its commit in ThousandEyes (a sample of each page).",
+            _GROUP,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.transactions = counter("transactions_total", "Kafka transactions committed.", ["shard"])
+        self.restores = counter("restores_total", "Times a shard was taken over and restored.", ["shard"])
+        self.publish_failures = counter("publish_failures_total", "Transactions of unknown outcome.", ["shard"])
+        self.shard_owned = gauge("shard_owned", "1: this process owns the shard.", ["shard"])

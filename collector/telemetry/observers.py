@@ -1,0 +1,240 @@
+"""Turns what organizations and shards tell into log lines, metrics and status. Never raises, never waits.
+
+One canonical log line a walk; failures are one line each, at a level that fits who must act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from collector.core.budget import RequestBudget
+from collector.core.collect import Collected
+from collector.core.event import epoch_ms
+from collector.core.model import AccountGroup, Answer, MonoS, Page, Row
+from collector.core.progress import Progress
+from collector.core.server_clock import ServerClock
+from collector.core.walk import Walk
+from collector.errors import ApiRejected, PageMalformed, SourceError
+from collector.telemetry.metrics import Metrics
+from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, StatusBoard
+
+SAMPLES_A_PAGE = 20
+"""Sessions of a page whose freshness is measured, evenly spread: a thousand would cost more than their schema."""
+
+SKEW_WARN_S = 2.0
+"""A local clock this far off is worth a word; it harms nothing here, but logs will not match."""
+
+
+class OrganizationTelemetry:
+    """Observer of one organization."""
+
+    def __init__(self, name: str, metrics: Metrics, board: StatusBoard) -> None:
+        self._name = name
+        self._metrics = metrics
+        self._board = board
+        self._status = board.organizations.setdefault(name, OrganizationStatus(name))
+        self._log = structlog.get_logger("collector.organization").bind(organization=name)
+        self._skew_told = False
+        self._explained: set[str] = set()
+        metrics.organization_up.labels(name).set(1)
+
+    def account_groups(self, groups: Sequence[AccountGroup]) -> None:
+        """The account groups that are collected now."""
+        known = self._status.groups
+        added = [group.aid for group in groups if group.aid not in known]
+        aids = {group.aid for group in groups}
+        removed = [aid for aid in known if aid not in aids]
+        for aid in removed:
+            del known[aid]
+        for group in groups:
+            known.setdefault(group.aid, AccountGroupStatus(group.aid)).name = group.name
+        if added or removed:
+            self._log.info("account groups", count=len(known), added=added[:20], removed=removed[:20])
+
+    def answered(self, answer: Answer, budget: RequestBudget, clock: ServerClock, now: MonoS) -> None:
+        """An answer arrived, or none (status 0)."""
+        status, metrics, name = self._status, self._metrics, self._name
+        metrics.requests.labels(name, str(answer.status)).inc()
+        status.requests[answer.status] += 1
+        if answer.status == 429:
+            metrics.rate_limited.labels(name).inc()
+        status.rejected = budget.rejected_total
+        status.quota_limit, status.quota_remaining = budget.limit, budget.remaining
+        status.quota_usable, status.quota_reset_at = budget.usable(now), budget.reset_at
+        status.in_flight = budget.in_flight
+        status.clock_skew_s, status.server_offset_s = clock.skew_s, clock.now(now) - now
+        if budget.limit is not None:
+            metrics.quota_limit.labels(name).set(budget.limit)
+        if budget.remaining is not None:
+            metrics.quota_remaining.labels(name).set(budget.remaining)
+        metrics.clock_skew.labels(name).set(clock.skew_s)
+        if abs(clock.skew_s) > SKEW_WARN_S and not self._skew_told:
+            self._skew_told = True
+            self._log.warning("clocks differ", skew_s=round(clock.skew_s, 1), hint="server time is used throughout")
+
+    def published(self, walk: Walk, page: Page, collected: Collected, progress: Progress, ids_kept: int) -> None:
+        """A page is durable."""
+        metrics, aid, name = self._metrics, walk.aid, self._name
+        group = self._group(aid)
+        group.pages += 1
+        group.events += len(collected.sessions)
+        group.seen_again += collected.seen
+        group.ids_kept = ids_kept
+        group.last_error = group.parked = None
+        if progress.position is not None:
+            group.covered_until, group.settled_until = progress.position.covered_until, progress.position.settled_until
+            metrics.covered_until.labels(name, aid).set(progress.position.covered_until)
+        metrics.pages.labels(name, aid, walk.lane).inc()
+        metrics.events.labels(name, aid).inc(len(collected.sessions))
+        metrics.seen.labels(name, aid).inc(collected.seen)
+        metrics.ids_kept.labels(name, aid).set(ids_kept)
+        metrics.parked.labels(name, aid).set(0)
+        for reason, count in collected.dead_letters.items():
+            group.dead_letters[reason.value] += count
+            metrics.dead_letters.labels(name, aid, reason.value).inc(count)
+            if reason.value not in self._explained:
+                self._explained.add(reason.value)
+                self._log.warning(
+                    "rows that are no valid sessions",
+                    aid=aid,
+                    reason=reason.value,
+                    count=count,
+                    hint="each is in the dead-letter topic with its reason; this line comes once a reason",
+                )
+        self._measure(group, collected.sessions)
+
+    def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
+        """A walk came to its end."""
+        self._group(walk.aid).walks += 1
+        self._metrics.walks.labels(self._name, walk.aid, walk.lane).inc()
+        self._log.debug(
+            "walk",
+            aid=walk.aid,
+            lane=walk.lane,
+            window_s=walk.window.end - walk.window.start,
+            pages=walk.pages,
+            rows=walk.rows,
+            duration_s=round(duration_s, 3),
+        )
+
+    def failed(self, aid: str | None, error: SourceError, where: str) -> None:
+        """A request or a walk failed and is tried again."""
+        kind = _kind(error)
+        self._metrics.failures.labels(self._name, kind).inc()
+        self._status.failures[kind] += 1
+        if aid is not None:
+            self._group(aid).last_error = error.detail
+        self._log.warning("tried again later", aid=aid, where=where, kind=kind, detail=error.detail)
+
+    def parked(self, aid: str, error: SourceError) -> None:
+        """The API refuses an account group."""
+        self._group(aid).parked = error.detail
+        self._metrics.parked.labels(self._name, aid).set(1)
+        self._metrics.failures.labels(self._name, _kind(error)).inc()
+        self._log.error(
+            "account group parked",
+            aid=aid,
+            kind=_kind(error),
+            detail=error.detail,
+            hint="may the token see this account group? It is asked again every ten minutes; the others go on",
+        )
+
+    def stopped(self, error: SourceError) -> None:
+        """The API refuses the whole organization."""
+        self._status.stopped = error.detail
+        self._metrics.organization_up.labels(self._name).set(0)
+        self._log.error(
+            "organization stopped",
+            kind=_kind(error),
+            detail=error.detail,
+            hint="correct the token (a changed token file is noticed) or api_version; asked again in five minutes",
+        )
+
+    def resumed(self) -> None:
+        """A stopped organization is answered again."""
+        self._status.stopped = None
+        self._metrics.organization_up.labels(self._name).set(1)
+        self._log.info("organization resumed")
+
+    def crashed(self, aid: str | None, error: Exception) -> None:
+        """Our own code failed on an answer; a defect."""
+        self._metrics.defects.labels(self._name).inc()
+        self._log.error("defect: an answer could not be processed", aid=aid, exc_info=error)
+
+    def _group(self, aid: str) -> AccountGroupStatus:
+        return self._status.groups.setdefault(aid, AccountGroupStatus(aid))
+
+    def _measure(self, group: AccountGroupStatus, sessions: Sequence[Row]) -> None:
+        if not sessions:
+            return
+        server_ms = (self._board.monotonic() + self._status.server_offset_s) * 1000
+        freshness = self._metrics.freshness.labels(self._name, group.aid)
+        lateness = self._metrics.lateness.labels(self._name, group.aid)
+        for session in sessions[:: -(-len(sessions) // SAMPLES_A_PAGE)]:
+            date_ms = epoch_ms(session["date"])
+            fresh_s = max(0.0, (server_ms - date_ms) / 1000)
+            freshness.observe(fresh_s)
+            group.freshness_s.append(fresh_s)
+            committed = session.get("committed")
+            if committed is not None:
+                late_s = max(0.0, (epoch_ms(committed) - date_ms) / 1000)
+                lateness.observe(late_s)
+                group.lateness_s.append(late_s)
+        newest = sessions[-1]
+        self._board.last_events.append(
+            {
+                "aid": group.aid,
+                "date": newest["date"],
+                "userSessionId": newest["userSessionId"],
+                "visitedSite": newest.get("visitedSite"),
+                "experienceScore": newest.get("experienceScore"),
+            }
+        )
+
+
+class ShardTelemetry:
+    """Observer of the shards of this process."""
+
+    def __init__(self, metrics: Metrics, board: StatusBoard) -> None:
+        self._metrics = metrics
+        self._board = board
+        self._log = structlog.get_logger("collector.shard")
+
+    def restored(self, shard: int, keys: int, duration_s: float) -> None:
+        """The shard is ours and its memory complete."""
+        status = self._board.shards[shard]
+        status.owned, status.keys, status.restore_s, status.last_error = True, keys, duration_s, None
+        status.restores += 1
+        self._metrics.restores.labels(str(shard)).inc()
+        self._metrics.shard_owned.labels(str(shard)).set(1)
+        self._log.info("shard restored", shard=shard, keys=keys, duration_s=round(duration_s, 3))
+
+    def lost(self, shard: int, error: Exception, retry_s: float) -> None:
+        """A publication or the take-over failed; memory is forgotten."""
+        status = self._board.shards[shard]
+        status.owned, status.last_error = False, str(error)
+        self._metrics.publish_failures.labels(str(shard)).inc()
+        self._metrics.shard_owned.labels(str(shard)).set(0)
+        self._log.warning(
+            "shard starts over",
+            shard=shard,
+            error=type(error).__name__,
+            detail=str(error),
+            retry_s=round(retry_s, 1),
+            exc_info=error if type(error).__module__ == "builtins" else None,
+        )
+
+    def committed(self, shard: int, records: int, publications: int) -> None:
+        """A transaction is known to be committed."""
+        status = self._board.shards[shard]
+        status.transactions += 1
+        status.records += records
+        self._metrics.transactions.labels(str(shard)).inc()
+
+
+def _kind(error: SourceError) -> str:
+    if isinstance(error, ApiRejected):
+        return error.kind.value
+    return "page_malformed" if isinstance(error, PageMalformed) else "walk_given_up"

@@ -1,0 +1,179 @@
+"""The live status: what an operator sees at a glance, as plain data.
+
+Rule: one mutable tree, written by the observers only, read as a whole by `StatusBoard.snapshot`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from collector.core.model import MonoS
+
+SAMPLES = 512
+"""Newest freshness samples of an account group that percentiles are taken from."""
+
+LAST_EVENTS = 20
+"""Newest events shown."""
+
+
+@dataclass(slots=True)
+class AccountGroupStatus:
+    """One account group; times are server time, seconds since 1970."""
+
+    aid: str
+    name: str = ""
+    pages: int = 0
+    walks: int = 0
+    events: int = 0
+    seen_again: int = 0
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    ids_kept: int = 0
+    covered_until: int | None = None
+    settled_until: int | None = None
+    parked: str | None = None
+    last_error: str | None = None
+    freshness_s: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+
+@dataclass(slots=True)
+class OrganizationStatus:
+    """One organization: its quota as the last answer told it, its requests, its account groups."""
+
+    name: str
+    stopped: str | None = None
+    requests: Counter[int] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
+    quota_limit: int | None = None
+    quota_remaining: int | None = None
+    quota_usable: int = 0
+    quota_reset_at: MonoS | None = None
+    in_flight: int = 0
+    clock_skew_s: float = 0.0
+    server_offset_s: float = 0.0
+    groups: dict[str, AccountGroupStatus] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ShardStatus:
+    """One shard: whether it is ours, and how often it was taken."""
+
+    number: int
+    organizations: tuple[str, ...]
+    owned: bool = False
+    restores: int = 0
+    keys: int = 0
+    restore_s: float = 0.0
+    transactions: int = 0
+    records: int = 0
+    last_error: str | None = None
+
+
+class StatusBoard:
+    """The status of one process.
+
+    Args:
+        version: of the collector.
+        wall: local wall clock, seconds since 1970.
+        monotonic: local monotonic clock.
+    """
+
+    def __init__(self, version: str, wall: Callable[[], float], monotonic: Callable[[], MonoS]) -> None:
+        self._version = version
+        self._wall = wall
+        self.monotonic = monotonic
+        self._started_at = wall()
+        self.phase = "starting"
+        self.organizations: dict[str, OrganizationStatus] = {}
+        self.shards: dict[int, ShardStatus] = {}
+        self.last_events: deque[dict[str, Any]] = deque(maxlen=LAST_EVENTS)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every shard is owned and restored, and every organization answered once."""
+        return (
+            bool(self.shards)
+            and all(shard.owned for shard in self.shards.values())
+            and all(organization.requests or organization.stopped for organization in self.organizations.values())
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it as JSON-ready data."""
+        now = self.monotonic()
+        return {
+            "version": self._version,
+            "phase": self.phase,
+            "ready": self.ready,
+            "started_at": self._started_at,
+            "uptime_s": self._wall() - self._started_at,
+            "shards": [
+                {
+                    "shard": shard.number,
+                    "organizations": list(shard.organizations),
+                    "owned": shard.owned,
+                    "restores": shard.restores,
+                    "keys": shard.keys,
+                    "restore_s": round(shard.restore_s, 3),
+                    "transactions": shard.transactions,
+                    "records": shard.records,
+                    "last_error": shard.last_error,
+                }
+                for shard in self.shards.values()
+            ],
+            "organizations": [self._organization(organization, now) for organization in self.organizations.values()],
+            "last_events": list(self.last_events),
+        }
+
+    def _organization(self, status: OrganizationStatus, now: MonoS) -> dict[str, Any]:
+        server_now = now + status.server_offset_s
+        reset_in_s = None if status.quota_reset_at is None else max(0.0, status.quota_reset_at - now)
+        return {
+            "organization": status.name,
+            "stopped": status.stopped,
+            "requests": {str(code): count for code, count in sorted(status.requests.items())},
+            "failures": dict(status.failures),
+            "rate_limited": status.rejected,
+            "quota": {
+                "limit": status.quota_limit,
+                "remaining": status.quota_remaining,
+                "usable": status.quota_usable,
+                "reset_in_s": None if reset_in_s is None else round(reset_in_s, 1),
+                "in_flight": status.in_flight,
+            },
+            "clock_skew_s": round(status.clock_skew_s, 3),
+            "account_groups": [_account_group(group, server_now) for group in status.groups.values()],
+        }
+
+
+def _account_group(group: AccountGroupStatus, server_now: float) -> dict[str, Any]:
+    return {
+        "aid": group.aid,
+        "name": group.name,
+        "pages": group.pages,
+        "walks": group.walks,
+        "events": group.events,
+        "seen_again": group.seen_again,
+        "dead_letters": dict(group.dead_letters),
+        "ids_kept": group.ids_kept,
+        "covered_until": group.covered_until,
+        "settled_until": group.settled_until,
+        "behind_s": None if group.covered_until is None else round(max(0.0, server_now - group.covered_until), 1),
+        "parked": group.parked,
+        "last_error": group.last_error,
+        "freshness_s": _percentiles(group.freshness_s),
+        "lateness_s": _percentiles(group.lateness_s),
+    }
+
+
+def _percentiles(samples: Sequence[float]) -> dict[str, float] | None:
+    if not samples:
+        return None
+    ordered = sorted(samples)
+    return {
+        "p50": round(ordered[len(ordered) // 2], 2),
+        "p99": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 2),
+    }
