@@ -1,7 +1,7 @@
 """From the configuration to the plain values that the adapters take, and whether they can be used on this machine.
 
-One rule: below this module nobody knows the configuration. Building values reads no file but a password's; `mistakes` is
-where everything is tried that can be tried without the network.
+One rule: below this module nobody knows the configuration. Building values reads no file but a password's; `mistakes`
+is where everything is tried that can be tried without the network.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def warnings(config: Config, *, files: bool = True) -> list[str]:
     found = [warning for file in _secret_files(config) if files and (warning := file.warning())]
     for index, organization in enumerate(config.organizations):
         if organization.api_version == "v6":
-            found.append(f"organizations[{index}].api_version: ThousandEyes supports v6 no more since 2025-05-27; use v7")
+            found.append(
+                f"organizations[{index}].api_version: ThousandEyes supports v6 no more since 2025-05-27; use v7"
+            )
         if organization.allow_http and organization.base_url.startswith("http:"):
             found.append(f"organizations[{index}].allow_http: the token crosses the network in clear text")
     if config.kafka.security_protocol == "SASL_PLAINTEXT":
@@ -169,9 +171,9 @@ def _token_file(section: OrganizationSection, key: str) -> SecretFile | None:
 def _credentials(section: OrganizationSection) -> Credentials:
     if (file := _token_file(section, f"organization {section.name!r}: token_file")) is not None:
         return Credentials(lambda: _read(file), section.user, blocks=True)
-    token = section.token
-    assert token is not None, "a valid configuration has a token or a token_file"
-    return Credentials(token.get_secret_value, section.user)
+    if section.token is None:
+        raise ConfigurationError(f"organization {section.name!r}: expected token or token_file, found neither")
+    return Credentials(section.token.get_secret_value, section.user)
 
 
 def _read(file: SecretFile) -> str:

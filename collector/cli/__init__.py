@@ -1,1 +1,4 @@
-"""The command line `te-collector`: arguments, messages for people, exit codes. Nothing here decides what is collected."""
+"""The command line `te-collector`: arguments, messages for people, exit codes.
+
+One rule: nothing here decides what is collected.
+"""

@@ -1,8 +1,8 @@
 """The commands and their arguments.
 
 One rule: this module, and what it imports at the top, stays light, so that ``--help`` and a mistyped argument answer at
-once. Everything a command needs is imported when that command runs: pydantic, aiokafka, httpx and starlette take
-most of a second on a small machine.
+once. Everything a command needs is imported when that command runs: aiokafka, httpx, starlette and the
+configuration take most of a second on a small machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain help: rich alone would double the time to the first line
     pretty_exceptions_enable=False,  # those show local variables, and with them secrets
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -46,9 +46,7 @@ def te_collector(
 @command
 def run(
     config: ConfigFile = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Collect up to now, until nothing is left, and exit.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Collect up to now, until nothing is left, and exit.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print events as JSON lines instead of writing to Kafka.")
     ] = False,

@@ -9,7 +9,7 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from collector.config.durations import parse_duration
-from collector.demo import run_demo
+from collector.config.problems import shown
 
 
 def run_demonstration(duration: str | None) -> int:
@@ -24,5 +24,10 @@ def run_demonstration(duration: str | None) -> int:
     try:
         duration_s = None if duration is None else parse_duration(duration).total_seconds()
     except PydanticCustomError as error:
-        raise typer.BadParameter(f"expected {error.message()}, found {duration!r}", param_hint="--duration") from None
+        raise typer.BadParameter(
+            f"expected {error.message()}, found {shown(duration)}", param_hint="--duration"
+        ) from None
+    # Imported here, because it brings all of the collector: a mistyped duration need not wait for that.
+    from collector.demo import run_demo
+
     return anyio.run(partial(run_demo, duration_s), backend="asyncio")

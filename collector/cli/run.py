@@ -1,4 +1,4 @@
-"""`te-collector run`: reads the configuration, tries what can be tried without the network, and hands over to the service.
+"""`te-collector run`: reads the configuration, tries what needs no network, and hands over to the service.
 
 One rule: signals belong to the service, which finishes what is in hand.
 """

@@ -6,20 +6,27 @@ One rule: it needs brokers only. No organization, no token, no group, no commit.
 from __future__ import annotations
 
 import base64
+import select
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import anyio
 import orjson
 
 from collector.composition import kafka_settings
 from collector.config import KafkaSection, load_config
+from collector.kafka.logs import limit_client_logs
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.tail import TailRecord, tail
+from collector.telemetry.logs import configure_logs
+
+_READER_CHECK_S: Final = 0.5  # `tail | head` returns to the prompt this late at most; costs nothing measurable
 
 
 def print_topic(file: Path | None, topic: str, *, from_beginning: bool, max_records: int | None) -> None:
@@ -35,19 +42,20 @@ def print_topic(file: Path | None, topic: str, *, from_beginning: bool, max_reco
         ConfigurationError: the configuration is wrong.
         StartRefused: the topic does not exist, or no broker answers.
     """
-    section = load_config(file, organizations_required=False).kafka
+    config = load_config(file, organizations_required=False)
+    section = config.kafka
     settings = kafka_settings(section)
-    follow = partial(
-        _print, settings, _topic(section, topic), from_beginning=from_beginning, max_records=max_records
-    )
+    configure_logs("error", config.log_format)
+    limit_client_logs()
+    follow = partial(_print, settings, _topic(section, topic), from_beginning=from_beginning, max_records=max_records)
     anyio.run(follow, backend="asyncio")
 
 
 def line(record: TailRecord) -> bytes:
     """Return a record as one line of JSON.
 
-    A value that is JSON is ``value``; text that is not is ``value_text``, other bytes are ``value_base64``. The same holds
-    for keys, which are never read as JSON, and for headers that are no text.
+    A value that is JSON is ``value``; text that is not is ``value_text``, other bytes are ``value_base64``. Keys and
+    headers are never read as JSON: they are text under their own name, other bytes with ``_base64`` behind it.
     """
     shown = {
         "topic": record.topic,
@@ -64,10 +72,15 @@ def line(record: TailRecord) -> bytes:
 async def _print(settings: KafkaSettings, topic: str, *, from_beginning: bool, max_records: int | None) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_at_signal, tasks.cancel_scope)
-        async for record in tail(settings, (topic,), from_beginning=from_beginning, max_records=max_records):
-            sys.stdout.buffer.write(line(record))
-            # A record is of use when it is seen; and only a flush notices that nobody reads any more.
-            sys.stdout.buffer.flush()
+        tasks.start_soon(_stop_without_reader, tasks.cancel_scope)
+        records = cast(
+            "AsyncGenerator[TailRecord, None]",
+            tail(settings, (topic,), from_beginning=from_beginning, max_records=max_records),
+        )
+        async with aclosing(records):  # or the client would be left open when the output is closed
+            async for record in records:
+                sys.stdout.buffer.write(line(record))
+                sys.stdout.buffer.flush()  # a record is of use when it is seen
         tasks.cancel_scope.cancel()
 
 
@@ -75,6 +88,18 @@ async def _stop_at_signal(scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()
+
+
+async def _stop_without_reader(scope: anyio.CancelScope) -> None:
+    """End when whoever read the output is gone; without a new record no write would ever tell."""
+    if sys.stdout.isatty():
+        return  # a terminal that closes sends a signal; and poll() does not know terminals everywhere
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors and hang-ups are reported without being asked for
+    # Asked again and again, because asyncio reports only what can be read or written, not a hang-up.
+    while not any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0)):  # noqa: ASYNC110
+        await anyio.sleep(_READER_CHECK_S)
+    scope.cancel()
 
 
 def _topic(section: KafkaSection, name: str) -> str:

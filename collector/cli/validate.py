@@ -69,7 +69,9 @@ def _report(loaded: Loaded) -> Iterator[str]:
     yield f"  - write events to the topic {kafka.events_topic} at {kafka.bootstrap_servers},"
     yield f"    dead letters to {kafka.dead_letters_topic}, state to {kafka.state_topic} and {kafka.shards_topic}"
     yield "    (it creates those that are missing)" if kafka.create_topics else "    (all of them must exist)"
-    yield f"  - show status and metrics at http://{config.admin.listen}" if config.admin.listen else "  - show no status"
+    yield (
+        f"  - show status and metrics at http://{config.admin.listen}" if config.admin.listen else "  - show no status"
+    )
     yield ""
     yield "Effective values and where they come from:"
     yield from _table(loaded)

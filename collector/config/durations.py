@@ -17,10 +17,11 @@ from collector.config.values import expected
 
 _WANTED = 'a duration such as "90s", "10m", "1h30m" or "1d"'
 _PARTS = re.compile(
-    r"(?:(?P<weeks>\d+)w)?(?:(?P<days>\d+)d)?(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+(?:\.\d+)?)s)?"
+    r"(?:(?P<weeks>\d+)w)?(?:(?P<days>\d+)d)?(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+(?:\.\d+)?)s)?",
+    re.ASCII,
 )
 _SCHEMA_PATTERN = r"^(\d+w)?\s*(\d+d)?\s*(\d+h)?\s*(\d+m)?\s*(\d+(\.\d+)?s)?$"
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")  # seconds; environment variables are always text
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)  # seconds; environment variables are always text
 
 
 def parse_duration(value: object) -> timedelta:

@@ -130,12 +130,10 @@ def _merged(from_file: dict[str, Any], environment: Environment) -> tuple[dict[s
     given = values.get("organizations", [])
     organizations = overlay.pop("organizations", {})
     if environment.organization and isinstance(organizations, dict):
-        organizations = {"0": {**environment.organization, **organizations.get("0", {})}}
+        nameless = {} if given else {"name": DEFAULT_ORGANIZATION}
+        organizations = {"0": {**nameless, **environment.organization, **organizations.get("0", {})}}
     if organizations:
         values["organizations"] = _indexed(given, organizations)
-    for item in values.get("organizations") or [] if environment.organization else []:
-        if isinstance(item, dict):
-            item.setdefault("name", DEFAULT_ORGANIZATION)
     return _overlaid(values, overlay), problems
 
 

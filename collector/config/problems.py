@@ -20,6 +20,13 @@ from collector.config.model import Config
 
 _SHOWN_LENGTH_MAX: Final = 60  # enough to recognise a value, short enough for one line
 
+_STRUCTURES: Final[Mapping[str, str]] = {
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
 # What pydantic's error types expect, in words; those with a bound take it from the error's context.
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool_parsing": "true or false",
@@ -39,10 +46,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "string_too_long": "at most {max_length} characters",
     "literal_error": "{expected}",
     "path_type": "the path of a file",
-    "tuple_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
+    **_STRUCTURES,
     "byte_size": 'a size such as "64MiB"',
     "byte_size_unit": 'a size such as "64MiB"',
     "expected": "{expected}",
@@ -92,7 +96,7 @@ def problems_of(error: ValidationError) -> Iterator[Problem]:
         elif isinstance(cause := detail.get("ctx", {}).get("error"), Misfits):
             yield from (Problem((*path, *misfit.keys[0]), misfit.message, misfit.keys) for misfit in cause.found)
         else:
-            yield Problem(path, f"expected {_expected(detail)}, found {_found(path, detail['input'])}", (path,))
+            yield Problem(path, f"expected {expectation(detail)}, found {_found(detail)}", (path,))
 
 
 def unknown_key(path: KeyPath) -> str:
@@ -124,13 +128,14 @@ def shown(value: object) -> str:
         return f"a list of {len(value)}"
     if not isinstance(value, str):
         return str(value)
-    if "://" in value and "@" in value:
+    if "/" in value and "@" in value:
         return "a URL with user or password"
     text = value if len(value) <= _SHOWN_LENGTH_MAX else value[: _SHOWN_LENGTH_MAX - 3] + "..."
     return '"' + text.encode("unicode_escape").decode("ascii") + '"' if not text.isprintable() else f'"{text}"'
 
 
-def _expected(detail: ErrorDetails) -> str:
+def expectation(detail: ErrorDetails) -> str:
+    """Return what pydantic expected, in words that follow "expected"."""
     template = _EXPECTED.get(detail["type"])
     if template is None:
         return detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
@@ -138,12 +143,12 @@ def _expected(detail: ErrorDetails) -> str:
     return template.format(**context).replace("'", '"')
 
 
-def _found(path: KeyPath, value: object) -> str:
-    # Elements of a secret and of what should have been a table of secrets are not worth the risk either.
+def _found(detail: ErrorDetails) -> str:
+    path, value = detail["loc"], detail["input"]
     if any(is_secret(path[:depth]) for depth in range(1, len(path) + 1)):
         return "a value that is not shown, because it is a secret"
-    if path == ("organizations",) and isinstance(value, str):
-        return "text"
+    if detail["type"] in _STRUCTURES and isinstance(value, str):
+        return "text"  # of a whole table, with whatever secret it holds
     return shown(value)
 
 

@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    PlainSerializer,
+    SecretStr,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # the limit of Kafka itself: org.apache.kafka.common.internals.Topic
 _HOST = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9._-]{0,252})")
-_AID = re.compile(r"\d{1,18}")
+_AID = re.compile(r"[0-9]{1,18}")
 _NAME_LENGTH_MAX: Final = 100  # it is part of every event's headers and of every key of the state
 _SECRET_LENGTH_MAX: Final = 8192  # OAuth tokens have some hundred characters; header lines end at 8 KiB on many servers
 _PORT_MAX: Final = 65_535
@@ -179,6 +187,24 @@ def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
         raise expected("at least one account group, none of them twice (leave the key out for all)")
     return value
 
+
+def between_sizes(smallest: str, largest: str) -> AfterValidator:
+    """Annotate a `Size` with its range, both ends included."""
+    read = TypeAdapter(ByteSize).validate_python
+
+    def check(size: ByteSize) -> ByteSize:
+        if not read(smallest) <= size <= read(largest):
+            raise expected(f"a size from {smallest} to {largest}")
+        return size
+
+    return AfterValidator(check)
+
+
+Size = Annotated[
+    ByteSize,
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*\w*\s*$"}, {"type": "integer"}]}),
+]
+"""A number of bytes, also as text with a unit, such as ``"64MiB"``."""
 
 TopicName = Annotated[str, AfterValidator(_topic)]
 OrganizationName = Annotated[str, AfterValidator(_name)]

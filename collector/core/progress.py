@@ -21,7 +21,11 @@ from collector.core.model import EpochS, StateChange, Window
 from collector.core.seen import HOUR_S, hour_of
 
 STATE_VERSION = 1
-SPAN_MIN_S = 60
+ROUND_S = 60
+"""Length of a round (inferred from published samples). Windows begin at a round's start, because the API may select on
+``roundId``: a session that is younger than a window's start may belong to a round that is older."""
+
+SPAN_MIN_S = ROUND_S
 """The smallest window: one round."""
 
 KEEP_MARGIN_S = HOUR_S
@@ -103,7 +107,7 @@ class Progress:
         else:
             start = min(self.position.settled_until, today - self._settings.overlap_s)
         end = today if self._span_max_s is None else min(today, start + self._span_max_s)
-        return Window(start, end)
+        return Window(start // ROUND_S * ROUND_S, end)
 
     def caught_up(self, now: EpochS) -> bool:
         """Whether everything up to ``now`` (server time) was walked."""

@@ -19,7 +19,8 @@ from aiokafka.errors import (
     for_code,
 )
 
-from collector.kafka.connection import client_arguments, finish_within
+from collector.kafka.closing import finish_within
+from collector.kafka.connection import client_arguments
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.topic_rules import ObservedTopic, WantedTopic
 

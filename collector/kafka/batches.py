@@ -17,13 +17,11 @@ from murmurhash2 import murmurhash2
 from collector.core.model import Destination, Publication, Record, StateChange
 from collector.errors import StartRefused
 from collector.kafka.errors import RecordTooLarge
+from collector.kafka.settings import BATCH_HEADER_BYTES
 
 # The seed of org.apache.kafka.common.utils.Utils.murmur2; the mask is its toPositive().
 MURMUR2_SEED = 0x9747B28C
 POSITIVE_MASK = 0x7FFFFFFF
-
-# Header of a record batch, format v2. https://kafka.apache.org/documentation/#recordbatch
-BATCH_HEADER_BYTES = 61
 
 # The state key under which each owner of a shard leaves its unique value; see sink.py.
 BARRIER_KEY = "barrier"

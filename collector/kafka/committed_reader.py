@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer
 
-from collector.kafka.connection import client_arguments, finish_within
+from collector.kafka.closing import close_consumer
+from collector.kafka.connection import client_arguments
 from collector.kafka.empty_control_batch import prepare_reader
 from collector.kafka.settings import KafkaSettings
 
@@ -55,8 +56,7 @@ async def committed_reader(
             await consumer.start()
         yield consumer
     finally:
-        if not await finish_within(settings.close_timeout_s, consumer.stop()):
-            await finish_within(settings.close_timeout_s, consumer._client.close())
+        await close_consumer(consumer, settings.close_timeout_s)
 
 
 def next_backoff_s(backoff_s: float) -> float:

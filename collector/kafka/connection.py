@@ -1,4 +1,4 @@
-"""How every client of this package reaches the brokers: addresses, TLS, SASL, and the way each is closed.
+"""How every client of this package reaches the brokers: addresses, TLS, SASL.
 
 The one rule: security arguments are made here and nowhere else, so that producer, reader and administration
 cannot differ.
@@ -6,10 +6,7 @@ cannot differ.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ssl
-from collections.abc import Coroutine
 from typing import Any
 
 import truststore
@@ -65,29 +62,3 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
             f"kafka.ssl_key_file ({settings.ssl_key_file})"
         ) from error
     return context
-
-
-async def finish_within(timeout_s: float, step: Coroutine[Any, Any, object]) -> bool:
-    """Runs one step of closing a client for at most ``timeout_s`` seconds; its exceptions are dropped.
-
-    Not ``asyncio.wait_for``: that waits until the cancelled step has ended, and a step of aiokafka may not end.
-
-    Returns:
-        Whether the step ended by itself, in time and without an exception.
-    """
-    task = asyncio.ensure_future(step)
-    try:
-        await asyncio.wait({task}, timeout=timeout_s)
-    finally:
-        if not task.done():
-            task.cancel()
-            task.add_done_callback(_drop_outcome)
-    if not task.done():
-        return False
-    return not task.cancelled() and task.exception() is None
-
-
-def _drop_outcome(task: asyncio.Future[Any]) -> None:
-    """Marks a late exception as seen: nobody can act on it any more."""
-    with contextlib.suppress(asyncio.CancelledError):
-        task.exception()

@@ -3,8 +3,7 @@
 The one rule: what is suppressed is counted and said, never silently gone.
 
 aiokafka logs each failed attempt of each client: 2,664 "Unable connect" lines were seen in 154 seconds of a rolling
-restart. asyncio adds a traceback for each internal future of a producer that was thrown away; those repeat what the
-sink's own exception said, and are dropped.
+restart.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 
 # Registers aiokafka's loggers: a filter sits on a logger and does not see what its children log.
 import aiokafka  # noqa: F401
-from aiokafka.errors import KafkaError
 
 # Enough to see a pattern, few enough to read.
 LINES_A_PERIOD = 5
@@ -23,20 +21,14 @@ PERIOD_S = 60.0
 # Distinct messages are those of aiokafka's source; the bound is for versions that format before logging.
 _MESSAGES_MAX = 512
 
-_NEVER_RETRIEVED = "Future exception was never retrieved"
-
 
 def limit_client_logs() -> None:
-    """Puts the limits on the loggers of aiokafka and asyncio. Calling it again changes nothing."""
+    """Puts a limit on each of aiokafka's loggers. Calling it again changes nothing."""
     for name in list(logging.Logger.manager.loggerDict):
         if name == "aiokafka" or name.startswith("aiokafka."):
-            _add_once(logging.getLogger(name), RateLimit())
-    _add_once(logging.getLogger("asyncio"), AbandonedFutures())
-
-
-def _add_once(logger: logging.Logger, limit: logging.Filter) -> None:
-    if not any(type(present) is type(limit) for present in logger.filters):
-        logger.addFilter(limit)
+            logger = logging.getLogger(name)
+            if not any(isinstance(present, RateLimit) for present in logger.filters):
+                logger.addFilter(RateLimit())
 
 
 @dataclass(slots=True)
@@ -73,12 +65,3 @@ class RateLimit(logging.Filter):
             return False
         count.passed += 1
         return True
-
-
-class AbandonedFutures(logging.Filter):
-    """Drops asyncio's report of futures inside a thrown-away aiokafka client, and nothing else."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is to be written."""
-        error = record.exc_info[1] if record.exc_info else None
-        return not (isinstance(error, KafkaError) and record.getMessage().startswith(_NEVER_RETRIEVED))

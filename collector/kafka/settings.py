@@ -16,6 +16,11 @@ COMPRESSIONS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 DAY_MS = 24 * 60 * 60 * 1000
 
+# Header of a record batch, format v2, and what a record needs besides its bytes: length, attributes, deltas of time and
+# offset, lengths of key and value, number of headers, each at its longest. https://kafka.apache.org/documentation/#record
+BATCH_HEADER_BYTES = 61
+RECORD_OVERHEAD_BYTES = 40
+
 # A smaller batch could not hold the state of one page (8 KB a thousand sessions) beside its overhead.
 BATCH_BYTES_MIN = 16 * 1024
 
@@ -123,6 +128,11 @@ class KafkaSettings:
         """All four topics: events, dead letters, state, shards."""
         return self.events_topic, self.dead_letters_topic, self.state_topic, self.shards_topic
 
+    @property
+    def max_record_bytes(self) -> int:
+        """What key, value and headers of one record may take together, with 10 bytes more for each header."""
+        return self.batch_bytes - BATCH_HEADER_BYTES - RECORD_OVERHEAD_BYTES
+
     def transactional_id(self, shard: int) -> str:
         """The id under which all owners of a shard fence each other, for ever: renaming it would unfence old ones."""
         return f"{self.state_topic}.{shard}"
@@ -132,9 +142,8 @@ def _size_mistakes(settings: KafkaSettings) -> list[str]:
     mistakes = []
     if len(set(settings.topics)) != len(settings.topics):
         mistakes.append(f"kafka: the four topics need four names, got {', '.join(settings.topics)}")
-    for name in ("shards", "event_partitions", "dead_letter_partitions"):
-        if getattr(settings, name) < 1:
-            mistakes.append(f"kafka.{name}: must be at least 1, got {getattr(settings, name)}")
+    counts = {name: getattr(settings, name) for name in ("shards", "event_partitions", "dead_letter_partitions")}
+    mistakes += [f"kafka.{name}: must be at least 1, got {count}" for name, count in counts.items() if count < 1]
     if settings.replication_factor is not None and settings.replication_factor < 1:
         mistakes.append(f"kafka.replication_factor: must be at least 1, got {settings.replication_factor}")
     if settings.batch_bytes < BATCH_BYTES_MIN:
@@ -145,10 +154,8 @@ def _size_mistakes(settings: KafkaSettings) -> list[str]:
 
 
 def _deadline_mistakes(settings: KafkaSettings) -> list[str]:
-    mistakes = []
-    for name in ("start", "send", "commit", "close", "restore", "admin"):
-        if getattr(settings, f"{name}_timeout_s") <= 0:
-            mistakes.append(f"kafka.{name}_timeout_s: must be greater than 0")
+    names = [f"{step}_timeout_s" for step in ("start", "send", "commit", "close", "restore", "admin")]
+    mistakes = [f"kafka.{name}: must be greater than 0" for name in names if getattr(settings, name) <= 0]
     transaction_s = settings.send_timeout_s + settings.commit_timeout_s
     if settings.transaction_timeout_ms < transaction_s * 1000:
         mistakes.append(

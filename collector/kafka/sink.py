@@ -5,8 +5,8 @@ the successor's ``open`` ends whatever is still open at the broker and reads wha
 
 How it is exactly once:
 
-1. All owners of a shard use one transactional id. ``open`` makes a new producer; the broker fences every older one, ends
-   its transaction and waits until that is visible.
+1. All owners of a shard use one transactional id. ``open`` makes a new producer; the broker fences every older one,
+   ends its transaction and waits until that is visible.
 2. ``open`` then commits a barrier, a record with a unique value, and reads the state up to that very value. The state
    is what was committed by the time the predecessor lost its right to write.
 3. ``publish`` is one transaction. Every acknowledgement is awaited before the commit: aiokafka commits the rest of a
@@ -24,8 +24,9 @@ from aiokafka import AIOKafkaProducer
 
 from collector.core.model import Publication
 from collector.errors import CollectorError, PublishFailed, StartRefused
-from collector.kafka.batches import BATCH_HEADER_BYTES, Batch, BatchPlan
-from collector.kafka.connection import client_arguments, finish_within
+from collector.kafka.batches import Batch, BatchPlan
+from collector.kafka.closing import close_producer, see_exception
+from collector.kafka.connection import client_arguments
 from collector.kafka.errors import Fenced, RecordsRejected, describe, is_fencing, is_rejection
 from collector.kafka.reader import Barrier, restore, unique_value
 from collector.kafka.settings import KafkaSettings
@@ -37,9 +38,6 @@ WORN_OUT_RECORDS = 2**30
 
 # A new producer a day also picks up renewed certificates.
 WORN_OUT_S = 24 * 60 * 60
-
-# A record's own length, attributes, and deltas of time and offset, each at its longest.
-_RECORD_OVERHEAD_BYTES = 32
 
 # Lets several batches leave in one request; the batches themselves are what is bounded.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
@@ -64,28 +62,42 @@ class TransactionalSink:
         settings: where Kafka is, and every deadline.
         layout: partition counts, from ``ensure_topics``.
         shard: partition of the state topic, 0..shards-1.
+        worn_out_records: after so many records a new sink is due.
+        worn_out_s: after so many seconds too.
     """
 
-    def __init__(self, settings: KafkaSettings, layout: TopicLayout, shard: int) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        layout: TopicLayout,
+        shard: int,
+        *,
+        worn_out_records: int = WORN_OUT_RECORDS,
+        worn_out_s: float = WORN_OUT_S,
+    ) -> None:
         self._settings = settings
         self._layout = layout
         self._shard = shard
+        self._worn_out_records = worn_out_records
+        self._worn_out_s = worn_out_s
         self._producer: Any = None
         self._plan: BatchPlan | None = None
         self._phase = _Phase.NEW
         self._records_sent = 0
-        self._opened_at_s = 0.0
+        self._opened_at_s: float | None = None
 
     @property
     def max_record_bytes(self) -> int:
-        """What key, value and headers of one record may take together, each header counted with 10 bytes more."""
-        return self._settings.batch_bytes - BATCH_HEADER_BYTES - _RECORD_OVERHEAD_BYTES
+        """See ``KafkaSettings.max_record_bytes``: whatever is not larger can be published."""
+        return self._settings.max_record_bytes
 
     @property
     def worn_out(self) -> bool:
         """Whether the shard should close this sink at its next pause and open another one."""
+        if self._opened_at_s is None:
+            return False
         age_s = asyncio.get_running_loop().time() - self._opened_at_s
-        return self._records_sent >= WORN_OUT_RECORDS or age_s >= WORN_OUT_S
+        return self._records_sent >= self._worn_out_records or age_s >= self._worn_out_s
 
     async def open(self) -> dict[str, bytes]:
         """Takes the shard over and reads its state. Call ``close`` afterwards, also when this fails.
@@ -138,16 +150,14 @@ class TransactionalSink:
         self._records_sent += len(publication.records) + len(publication.changes)
 
     async def close(self) -> None:
-        """Lets go of all connections, within three times ``close_timeout_s``. Never raises; may be called again.
+        """Lets go of all connections, within two times ``close_timeout_s``. Never raises; may be called again.
 
         An open transaction stays open: the next owner, or the broker's timeout, ends it.
         """
         self._phase = _Phase.CLOSED
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        if not await finish_within(self._settings.close_timeout_s, producer.stop()):
-            await finish_within(self._settings.close_timeout_s, producer.client.close())
+        if producer is not None:
+            await close_producer(producer, self._settings.close_timeout_s)
 
     async def _start_producer(self) -> None:
         """InitProducerId, which fences every older owner, and the partitions of our topics."""
@@ -208,8 +218,7 @@ class TransactionalSink:
             raise self._rejection(batches, sent, error) or self._failure(step, error) from error
         finally:
             for future in sent:
-                if not future.done():
-                    future.add_done_callback(_see_exception)
+                see_exception(future)
         return acknowledgements
 
     def _rejection(self, batches: list[Batch], sent: list[Any], error: Exception) -> RecordsRejected | None:
@@ -242,9 +251,3 @@ class TransactionalSink:
             f"kafka: {step} failed for {where} at {self._settings.bootstrap_servers} ({describe(error)}); the outcome "
             f"is unknown until the state has been read again"
         )
-
-
-def _see_exception(future: asyncio.Future[Any]) -> None:
-    """Keeps asyncio from reporting an acknowledgement that failed after we had given up on it."""
-    if not future.cancelled():
-        future.exception()

@@ -16,8 +16,9 @@ from aiokafka.structs import TopicPartition
 
 from collector.errors import StartRefused
 from collector.kafka.administration import Cluster, cluster
+from collector.kafka.closing import close_producer
 from collector.kafka.committed_reader import committed_reader
-from collector.kafka.connection import client_arguments, finish_within
+from collector.kafka.connection import client_arguments
 from collector.kafka.errors import KafkaUnreachable, describe
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.topic_rules import (
@@ -156,8 +157,7 @@ async def _try_transactions(settings: KafkaSettings) -> None:
             ]
         )
     finally:
-        if not await finish_within(settings.close_timeout_s, producer.stop()):
-            await finish_within(settings.close_timeout_s, producer.client.close())
+        await close_producer(producer, settings.close_timeout_s)
 
 
 async def _lost_state(settings: KafkaSettings, observed: Mapping[str, ObservedTopic]) -> list[str]:

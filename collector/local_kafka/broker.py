@@ -70,7 +70,7 @@ class Broker:
         Raises:
             BrokerFailed: Kafka refused, or did not finish in time.
         """
-        await to_thread.run_sync(self._write_files)
+        await self._write_files()
         log_file = self.directory / "format.log"
         command = java.command(
             "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", "server.properties"
@@ -97,7 +97,7 @@ class Broker:
             flags: further ones for the virtual machine.
         """
         assert not self.is_running
-        await to_thread.run_sync(self._write_files)
+        await self._write_files()
         self._log_start = await to_thread.run_sync(_size, self.log_file)
         self._process = await GuardedProcess.start(
             java.command("kafka.Kafka", "server.properties", flags=flags),
@@ -153,7 +153,13 @@ class Broker:
         """Return what Kafka and Java wrote since the last start."""
         return _tail(self.log_file, self._log_start) + _tail(self.java_log_file, 0)
 
-    def _write_files(self) -> None:
+    async def _write_files(self) -> None:
+        try:
+            await to_thread.run_sync(self._write_files_blocking)
+        except OSError as error:
+            raise BrokerFailed(f"{self.directory} cannot be written: {error.strerror}.") from error
+
+    def _write_files_blocking(self) -> None:
         scratch = self.directory / "tmp"
         shutil.rmtree(scratch, ignore_errors=True)  # libraries that a killed process had unpacked
         scratch.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,8 @@ def _remove_abandoned(directory: Path) -> None:
 
 
 def _fetch(jar: Jar, directory: Path, scratch: Path) -> None:
+    if broken(jar, directory / jar.file_name) is None:
+        return  # another process was faster
     context = MavenContext(repo_cache=scratch, timeout=_READ_TIMEOUT_S)
     path = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
     if what := broken(jar, path):

@@ -32,6 +32,9 @@ _BASE_PROPERTIES: Mapping[str, str] = MappingProxyType(
         "broker.session.timeout.ms": "3000",  # a broker killed with -9 waits for its own old session
         "broker.heartbeat.interval.ms": "500",
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+        # After a kill -9 the broker looks only this often for transactions whose markers are still unwritten (the poll
+        # of TransactionMarkerChannelManager); until then read_committed readers wait. Kafka's default is 30 s.
+        "request.timeout.ms": "2000",
         "num.network.threads": "2",
         "num.io.threads": "4",
         "background.threads": "2",
@@ -80,9 +83,12 @@ class LocalKafkaSettings:
     report: Callable[[str], None] = _silent
 
     def __post_init__(self) -> None:
-        """Refuse cluster sizes for which the replication settings make no sense."""
+        """Refuse cluster sizes for which the replication settings make no sense, and ports that do not exist."""
         if self.brokers not in (1, 3):
             raise ValueError(f"brokers must be 1 or 3, not {self.brokers}")
+        port_max = 65_536 - self.brokers
+        if not 0 <= self.port <= port_max:
+            raise ValueError(f"port must be between 0 and {port_max}, not {self.port}")
 
 
 @dataclass(frozen=True, slots=True)

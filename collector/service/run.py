@@ -25,6 +25,7 @@ from collector.config import Config
 from collector.dry_run import StdoutSink
 from collector.errors import CollectorError, StartRefused
 from collector.kafka.errors import KafkaUnreachable
+from collector.kafka.logs import limit_client_logs
 from collector.kafka.sink import TransactionalSink
 from collector.kafka.topics import ensure_topics
 from collector.ports import Sink
@@ -64,6 +65,7 @@ async def run_service(config: Config, *, once: bool = False, dry_run: bool = Fal
     """
     require_usable(config, kafka=not dry_run)
     configure_logs(config.log_level, config.log_format)
+    limit_client_logs()
     clock = SystemClock()
     service = _Service(
         config, once=once, dry_run=dry_run, board=StatusBoard(__version__, clock.wall, clock.monotonic), clock=clock

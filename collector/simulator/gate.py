@@ -176,4 +176,4 @@ def render_error(world: World, request: Request, error: ApiError, *, token_inval
 
 
 def _is_status(path: str) -> bool:
-    return path.rstrip("/") in ("/v6/status", "/v6/status.json")
+    return path.rstrip("/") in ("/v6/status", "/v6/status.json", "/v6/status.xml")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 UNAUTHENTICATED = "(not authenticated)"
-_IDENTIFIER = re.compile(r"/(?:[^/]*:[^/]*|[0-9a-f-]{36}|\d+)(?=/|\.|$)")
+_IDENTIFIER = re.compile(r"/(?:[^/.]*:[^/.]*|[0-9a-f-]{36}|\d+)(?=/|\.|$)")
 _PATHS_MAX = 200
 """The API has some twenty; a client that tries out paths must not grow the memory."""
 

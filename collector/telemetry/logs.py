@@ -68,5 +68,5 @@ def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
     root.handlers[:] = [handler]
     root.setLevel(number)
     # Libraries speak of every request and reconnection; what matters of it is in our own lines and metrics.
-    for name in ("httpx", "httpcore", "asyncio", "uvicorn"):
+    for name in ("httpx", "httpcore", "asyncio", "uvicorn", "aiokafka"):
         logging.getLogger(name).setLevel(max(number, logging.WARNING))

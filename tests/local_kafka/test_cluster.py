@@ -9,6 +9,7 @@ import anyio
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
 
 from collector.local_kafka import (
     BrokerFailed,
@@ -25,24 +26,32 @@ from tests.local_kafka.processes import processes_in, wait_until
 pytestmark = pytest.mark.anyio
 
 _TOPIC = TopicPartition("events", 0)
+_TIMEOUT_S = 30.0
+_CLOSE_TIMEOUT_S = 3.0
 
 
 async def _create_topic(bootstrap_servers: str, replicas: int = 1) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    with anyio.fail_after(15):
-        await admin.start()
-        await admin.create_topics([NewTopic(_TOPIC.topic, 1, replicas)])
+    try:
+        with anyio.fail_after(_TIMEOUT_S):
+            await admin.start()
+            await admin.create_topics([NewTopic(_TOPIC.topic, 1, replicas)])
+    finally:
         await admin.close()
 
 
 async def _commit(bootstrap_servers: str, value: bytes) -> None:
     """Commit one record in one transaction."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id="test")
-    with anyio.fail_after(15):
-        await producer.start()
-        async with producer.transaction():
+    try:
+        with anyio.fail_after(_TIMEOUT_S):
+            await producer.start()
+            await producer.begin_transaction()
             await producer.send_and_wait(_TOPIC.topic, value, partition=_TOPIC.partition)
-        await producer.stop()
+            await producer.commit_transaction()
+    finally:
+        with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
+            await producer.stop()
 
 
 async def _committed(bootstrap_servers: str, count: int) -> list[bytes]:
@@ -50,12 +59,26 @@ async def _committed(bootstrap_servers: str, count: int) -> list[bytes]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest", isolation_level="read_committed"
     )
-    with anyio.fail_after(15):
-        await consumer.start()
-        consumer.assign([_TOPIC])
-        values = [(await consumer.getone()).value for _ in range(count)]
-        await consumer.stop()
-    return values
+    try:
+        with anyio.fail_after(_TIMEOUT_S):
+            await consumer.start()
+            consumer.assign([_TOPIC])
+            return [(await consumer.getone()).value for _ in range(count)]
+    finally:
+        with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
+            await consumer.stop()
+
+
+async def _known(bootstrap_servers: str) -> tuple[int, bool]:
+    """How many brokers this one knows of, and whether the transaction coordinator has its topic."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
+    try:
+        with anyio.fail_after(_TIMEOUT_S):
+            await client.bootstrap()
+            metadata = await client.fetch_all_metadata()
+    finally:
+        await client.close()
+    return len(metadata.brokers()), "__transaction_state" in metadata.topics(exclude_internal_topics=False)
 
 
 async def test_data_outlives_kill_and_stop(private_kafka: PrivateKafka, tmp_path: Path) -> None:
@@ -92,7 +115,8 @@ async def test_a_frozen_broker_goes_on_and_can_be_stopped(private_kafka: Private
 async def test_three_brokers(private_kafka: PrivateKafka, tmp_path: Path) -> None:
     """Three brokers serve a topic with three replicas while one of them is dead, and it comes back."""
     async with private_kafka(brokers=3) as cluster:
-        assert len(cluster.bootstrap_servers.split(",")) == 3
+        for address in cluster.bootstrap_servers.split(","):
+            assert await _known(address) == (3, True)
         await _create_topic(cluster.bootstrap_servers, replicas=3)
         await _commit(cluster.bootstrap_servers, b"three alive")
         await cluster.kill(2)
@@ -164,14 +188,20 @@ anyio.run(main)
 """
 
 
+async def _start_and_stop(settings: LocalKafkaSettings) -> None:
+    async with local_kafka(settings) as cluster:
+        assert await _known(cluster.bootstrap_servers) == (1, True)
+
+
 def test_no_java_outlives_a_killed_parent(tmp_path: Path) -> None:
-    """kill -9 of the Python process leaves no Java process, and the data directory is free at once."""
+    """kill -9 of the Python process leaves no Java process, and the data directory can be used again at once."""
     parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(tmp_path / "data")], stdout=subprocess.PIPE)
     try:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert pid in [process.pid for process in processes_in(tmp_path)]
         parent.send_signal(signal.SIGKILL)
+        anyio.run(_start_and_stop, LocalKafkaSettings(data_dir=tmp_path / "data"))
         wait_until("Java is gone", lambda: not processes_in(tmp_path))
     finally:
         parent.kill()

@@ -17,6 +17,13 @@ def test_cluster_sizes(brokers: int) -> None:
         LocalKafkaSettings(data_dir=Path("unused"), brokers=brokers)
 
 
+@pytest.mark.parametrize(("port", "brokers"), [(-1, 1), (65_536, 1), (65_534, 3)])
+def test_ports_exist(port: int, brokers: int) -> None:
+    """Every broker's port is one that exists."""
+    with pytest.raises(ValueError, match="port must be between 0 and"):
+        LocalKafkaSettings(data_dir=Path("unused"), port=port, brokers=brokers)
+
+
 @pytest.mark.parametrize(("brokers", "factor", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
 def test_replication(brokers: int, factor: str, in_sync: str) -> None:
     """Internal topics get the replication that the cluster can give; with more InitProducerId never answers."""

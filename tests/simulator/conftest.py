@@ -14,7 +14,8 @@ from tests.simulator.api import Api, MakeApi, ManualClock
 
 @pytest.fixture
 async def make_api() -> AsyncIterator[MakeApi]:
-    """Makes simulators in memory; keyword arguments are settings, without late sessions and absent fields by default."""
+    """Makes simulators in memory; keyword arguments are settings, without late sessions and absent fields by
+    default."""
     async with AsyncExitStack() as stack:
         clients: list[httpx.AsyncClient] = []
 

@@ -14,6 +14,14 @@ Serve = Callable[[Script], Awaitable[RawServer]]
 OpenSource = Callable[..., Awaitable[tuple[ThousandEyesSource, RawServer]]]
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the developer's environment must not come between a test and this machine."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 @pytest.fixture
 async def closed_last() -> AsyncIterator[AsyncExitStack]:
     """Closes servers and sources after the test, the newest first."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream
 
 from collector.core.model import PageRequest, Window
 from collector.sources.thousandeyes import Credentials, SourceSettings
@@ -37,7 +37,7 @@ class Received:
         return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
 
 
-Script = Callable[[SocketStream, Received], Awaitable[None]]
+Script = Callable[[ByteStream, Received], Awaitable[None]]
 
 
 @dataclass
@@ -53,7 +53,7 @@ class RawServer:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def handle(self, stream: SocketStream) -> None:
+    async def handle(self, stream: ByteStream) -> None:
         self.connections += 1
         received = b""
         try:
@@ -82,12 +82,32 @@ class RawServer:
 async def serving(script: Script) -> AsyncIterator[RawServer]:
     """Serves a script on a free port of this machine until the block ends."""
     server = RawServer(script)
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
-        server.port = listener.extra(SocketAttribute.local_port)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    server.port = listener.extra(SocketAttribute.local_port)
+    [socket] = listener.listeners
+    assert isinstance(socket, SocketListener)
+    accepted: list[SocketStream] = []
+
+    async def accept() -> None:
+        while True:
+            try:
+                stream = await socket.accept()
+            except anyio.ClosedResourceError:
+                return
+            accepted.append(stream)
+            tasks.start_soon(server.handle, stream)
+
+    try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, server.handle)
+            tasks.start_soon(accept)
             yield server
+            await listener.aclose()
             tasks.cancel_scope.cancel()
+    finally:
+        # A handler that was cancelled before its first step has closed nothing.
+        await listener.aclose()
+        for stream in accepted:
+            await anyio.aclose_forcefully(stream)
 
 
 def answer(
@@ -110,7 +130,7 @@ def answer(
 def always(whole_answer: bytes) -> Script:
     """A script that gives every request the same answer."""
 
-    async def script(stream: SocketStream, _: Received) -> None:
+    async def script(stream: ByteStream, _: Received) -> None:
         await stream.send(whole_answer)
 
     return script
@@ -120,7 +140,7 @@ def in_turn(*answers: bytes) -> Script:
     """A script that gives the first request the first answer, and so on."""
     left = list(answers)
 
-    async def script(stream: SocketStream, _: Received) -> None:
+    async def script(stream: ByteStream, _: Received) -> None:
         await stream.send(left.pop(0))
 
     return script

@@ -77,7 +77,7 @@ async def test_foreign_next_on_a_page_is_malformed_and_nothing_is_sent(open_agai
     link = f"{elsewhere.base_url}/v7/x?aid=7625"
     body = orjson.dumps({"results": [{}], "_links": {"next": {"href": link}}})
     source, _ = await open_against(always(answer(body)))
-    with pytest.raises(PageMalformed, match="leads to http://127.0.0.1:") as caught:
+    with pytest.raises(PageMalformed, match=r"leads to http://127\.0\.0\.1:") as caught:
         await source.fetch(REQUEST)
     assert caught.value.answer.status == 200
     assert caught.value.answer.quota is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream
 
 from collector.core.model import Answer, EpochS, PageRequest, Quota
 from collector.errors import ApiRejected, PageMalformed, Rejection
@@ -80,8 +80,10 @@ async def test_redirects_are_not_followed(open_against: OpenSource, serve: Serve
             "Failed to deserialize",
         ),
         (
-            b'{"title":"Bad Request","status":400,"detail":"Validation failed",'
-            b'"errors":[{"code":"c1","field":"startDate","message":"is wrong"},{"message":"second"}]}',
+            (
+                b'{"title":"Bad Request","detail":"Validation failed","errors":[{"code":"c1","field":"startDate",'
+                b'"message":"is wrong"},{"message":"second"}]}'
+            ),
             "Bad Request: Validation failed: startDate is wrong c1: second",
         ),
         (
@@ -135,7 +137,7 @@ async def test_long_error_bodies_are_capped(open_against: OpenSource) -> None:
 async def test_status_counts_even_when_its_body_is_broken_off(open_against: OpenSource, body: bytes) -> None:
     """The explanation of a 429 may get lost; its status and quota do not."""
 
-    async def script(stream: SocketStream, _: Received) -> None:
+    async def script(stream: ByteStream, _: Received) -> None:
         await stream.send(answer(body, "429 Too Many Requests", length=100))
         await stream.aclose()
 

@@ -1,7 +1,7 @@
 """Reads the list of account groups of either version.
 
 Rule: a group that cannot be read is an error and never left out, because its sessions would be missed in silence.
-Sources: https://developer.cisco.com/docs/thousandeyes/ (administrative API): v6 writes ``aid`` as a number, v7 as a text.
+Source: https://developer.cisco.com/docs/thousandeyes/ (administrative API). v6 writes ``aid`` as a number, v7 as text.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Endpoint:
         return httpx.URL(f"{self._base}{path}{query}")
 
     def next(self, link: str, page: httpx.URL, aid: str) -> httpx.URL:
-        """The address a next link leads to: as the API wrote it, but never elsewhere and never without the account group.
+        """The address a next link leads to: as written, but never elsewhere and never without the account group.
 
         Args:
             link: absolute, or relative to the page it stood on.

@@ -36,7 +36,7 @@ FILTER_KEYS: Mapping[str, frozenset[str]] = {
 }
 
 
-def filter_mistakes(api_version: str, search_filters: Mapping[str, Sequence[str]]) -> list[str]:
+def filter_mistakes(api_version: str, search_filters: Mapping[str, object]) -> list[str]:
     """What is wrong with the filters of a configuration.
 
     Args:
@@ -51,9 +51,15 @@ def filter_mistakes(api_version: str, search_filters: Mapping[str, Sequence[str]
     for key, values in search_filters.items():
         if key not in known:
             mistakes.append(f"search filter {key!r} is unknown to API {api_version}: {_advice(key, known)}")
-        elif isinstance(values, str) or not values or not all(isinstance(value, str) and value for value in values):
+        elif not _are_texts(values):
             mistakes.append(f'search filter {key!r} needs a list of one or more texts, for example ["a", "b"]')
     return mistakes
+
+
+def _are_texts(values: object) -> bool:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return False
+    return len(values) > 0 and all(isinstance(value, str) and value for value in values)
 
 
 def _advice(key: str, known: frozenset[str]) -> str:

@@ -7,6 +7,7 @@ headers, and some loggers print the variables of frames.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,12 +103,21 @@ class HttpClient:
         request_timeout_s: deadline of one request with its whole answer, seconds.
         body_bytes_max: largest body of a 200, before and after decompression, bytes.
         ca_file: certificates (PEM) trusted besides those of the system.
+        pool_timeout_s: longest wait for a free connection, seconds.
 
     Raises:
         ConfigurationError: the certificates or the environment's proxies cannot be used.
     """
 
-    def __init__(self, *, request_timeout_s: float, body_bytes_max: int, ca_file: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        request_timeout_s: float,
+        body_bytes_max: int,
+        ca_file: Path | None = None,
+        pool_timeout_s: float = POOL_TIMEOUT_S,
+    ) -> None:
+        _silence_libraries()
         self._request_timeout_s = request_timeout_s
         self._body_bytes_max = body_bytes_max
         self._new_client = _client_factory(_tls_context(ca_file))
@@ -115,7 +125,7 @@ class HttpClient:
         self._timeouts = httpx.Timeout(
             request_timeout_s,
             connect=min(CONNECT_TIMEOUT_S, request_timeout_s),
-            pool=min(POOL_TIMEOUT_S, request_timeout_s),
+            pool=min(pool_timeout_s, request_timeout_s),
         ).as_dict()
 
     async def send(self, request: Request) -> Response:
@@ -193,6 +203,12 @@ class HttpClient:
     async def aclose(self) -> None:
         """Closes all connections; requests under way fail as unreachable."""
         await _close(self._connections.client)
+
+
+def _silence_libraries() -> None:
+    # At INFO one logs every URL, at DEBUG the other logs every header of an answer, whatever stands in it.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 async def _close(client: httpx.AsyncClient) -> None:

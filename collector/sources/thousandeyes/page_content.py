@@ -7,10 +7,11 @@ would be missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from collector.sources.thousandeyes.error_text import explanation
+from collector.sources.thousandeyes.text import without_credentials
 
 
 class NotAPage(Exception):
@@ -36,9 +37,9 @@ class PageForm:
 class PageContent:
     """What a page holds: its rows, the next link as written (None: there is none), and the bytes of row ``i``."""
 
-    rows: Sequence[Any]
+    rows: Sequence[Any] = field(repr=False)  # personal data
     link: str | None
-    source_bytes: Callable[[int], bytes]
+    source_bytes: Callable[[int], bytes] = field(repr=False)
 
 
 def rows_of(document: dict[str, Any], form: PageForm) -> list[Any]:
@@ -77,4 +78,4 @@ def link_of(document: dict[str, Any], form: PageForm) -> str | None:
         return None
     if not isinstance(link, str) or not isinstance(links, dict):
         raise NotAPage(f"the next link in {form.links_key!r} cannot be read")
-    return link
+    return without_credentials(link)

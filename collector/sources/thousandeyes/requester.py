@@ -5,7 +5,9 @@ Rule: this is where every answer other than 200 ends, for all resources of both 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import httpx
 
@@ -18,13 +20,16 @@ from collector.sources.thousandeyes.rejection import rejected
 from collector.sources.thousandeyes.settings import SourceSettings
 from collector.sources.thousandeyes.text import one_line
 
+Content = TypeVar("Content")
+
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """The body of an answer 200 and what else the answer told."""
+class Accepted(Generic[Content]):
+    """What an answer 200 held, what else it told, and the size of its body."""
 
-    body: bytes = field(repr=False)
+    content: Content = field(repr=False)
     answer: Answer
+    body_bytes: int
 
 
 class Requester:
@@ -47,19 +52,26 @@ class Requester:
         )
 
     async def send(
-        self, url: httpx.URL, *, accept: str, body: bytes | None = None, is_continuation: bool = False
-    ) -> Accepted:
+        self,
+        url: httpx.URL,
+        read: Callable[[bytes], Content],
+        *,
+        accept: str,
+        body: bytes | None = None,
+        is_continuation: bool = False,
+    ) -> Accepted[Content]:
         """One request.
 
         Args:
             url: checked by `address.Endpoint`.
-            accept: media types that can be read.
+            read: reads the body of an answer 200; raises NotAPage when it cannot.
+            accept: media types that it can read.
             body: JSON of a POST; None: GET.
             is_continuation: whether the URL came from a next link.
 
         Raises:
             ApiRejected: any status other than 2xx, or no whole answer.
-            PageMalformed: a 2xx that is not 200, or a body that is too large.
+            PageMalformed: a 2xx that is not 200, or a body that is too large or cannot be read.
         """
         authorization = await self._authorization()
         headers = httpx.Headers(
@@ -73,9 +85,14 @@ class Requester:
         if body is not None:
             headers["Content-Type"] = "application/json"
         response = await self._client.send(Request(url, headers, body))
-        if response.status == 200:
-            return Accepted(response.body, response.answer)
-        raise _error(response, authorization, url, is_continuation=is_continuation)
+        if response.status != 200:
+            raise _error(response, authorization, url, is_continuation=is_continuation)
+        try:
+            return Accepted(read(response.body), response.answer, len(response.body))
+        except NotAPage:
+            # Read once more: the reason may quote the body, and it is cut to length, so secrets have to go first.
+            reason = _reason(read, authorization.redact(response.body))
+        raise PageMalformed(one_line(f"{url.path} answered no page: {reason}"), response.answer)
 
     async def _authorization(self) -> Authorization:
         try:
@@ -101,6 +118,9 @@ def _error(
     return rejected(response, body, url.path, is_continuation=is_continuation)
 
 
-def malformed(error: NotAPage, url: httpx.URL, answer: Answer) -> PageMalformed:
-    """The error for a body that is no page."""
-    return PageMalformed(one_line(f"{url.path} answered no page: {error}"), answer)
+def _reason(read: Callable[[bytes], object], body: bytes) -> str:
+    try:
+        read(body)
+    except NotAPage as error:
+        return str(error)
+    return "it cannot be read"

@@ -26,9 +26,14 @@ def one_line(text: str, characters_max: int = DETAIL_CHARACTERS_MAX) -> str:
     """
     # Looked at only as far as the result can need, so that a large body costs nothing.
     text = " ".join(text[: characters_max * 20].split())
-    text = _AUTHORIZATION.sub(r"\1 [secret]", _USERINFO.sub("", text))
+    text = _AUTHORIZATION.sub(r"\1 [secret]", without_credentials(text))
     text = "".join(map(_visible, text[: characters_max + 1]))
     return text if len(text) <= characters_max else f"{text[: characters_max - 1]}…"
+
+
+def without_credentials(text: str) -> str:
+    """The text without user and password in front of the host of any URL."""
+    return _USERINFO.sub("", text) if "@" in text else text
 
 
 def _visible(character: str) -> str:

@@ -12,8 +12,8 @@ from collector.sources.thousandeyes.account_groups import read_account_groups
 from collector.sources.thousandeyes.address import Endpoint
 from collector.sources.thousandeyes.filters import v7_body
 from collector.sources.thousandeyes.json_page import read_json_page
-from collector.sources.thousandeyes.page_content import NotAPage, PageForm
-from collector.sources.thousandeyes.requester import Requester, malformed
+from collector.sources.thousandeyes.page_content import PageForm
+from collector.sources.thousandeyes.requester import Requester
 from collector.sources.thousandeyes.row_form import V7_ROW_FORM
 from collector.sources.thousandeyes.settings import SourceSettings
 from collector.sources.thousandeyes.times import v7_time
@@ -60,11 +60,8 @@ class ThousandEyesV7:
             PageMalformed: an answer 200 that is no such list.
         """
         url = self._endpoint.first(ACCOUNT_GROUPS_PATH)
-        accepted = await self._requester.send(url, accept=ACCEPT)
-        try:
-            return AccountGroupList(read_account_groups(accepted.body), accepted.answer)
-        except NotAPage as error:
-            raise malformed(error, url, accepted.answer) from None
+        accepted = await self._requester.send(url, read_account_groups, accept=ACCEPT)
+        return AccountGroupList(accepted.content, accepted.answer)
 
     async def fetch(self, request: PageRequest) -> Page:
         """One page of sessions; one request.

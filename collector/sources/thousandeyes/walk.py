@@ -14,8 +14,8 @@ import httpx
 from collector.core.model import NO_ANSWER, Answer, Page, PageRequest, RowForm
 from collector.errors import ApiRejected, PageMalformed, Rejection
 from collector.sources.thousandeyes.address import Endpoint, ForeignLink, OtherAccountGroup
-from collector.sources.thousandeyes.page_content import NotAPage, PageContent, PageForm
-from collector.sources.thousandeyes.requester import Requester, malformed
+from collector.sources.thousandeyes.page_content import PageContent, PageForm
+from collector.sources.thousandeyes.requester import Requester
 
 PageReader = Callable[[bytes, PageForm], PageContent]
 
@@ -68,22 +68,21 @@ class SessionList:
         form = self._form
         url = self._address(request)
         accepted = await self._requester.send(
-            url, accept=form.accept, body=form.body, is_continuation=request.continuation is not None
+            url,
+            lambda body: form.read(body, form.page),
+            accept=form.accept,
+            body=form.body,
+            is_continuation=request.continuation is not None,
         )
-        try:
-            content = form.read(accepted.body, form.page)
-        except NotAPage as error:
-            failure = malformed(error, url, accepted.answer)
-        else:
-            return Page(
-                rows=content.rows,
-                continuation=self._continuation(content.link, url, request.aid, accepted.answer),
-                answer=accepted.answer,
-                form=form.row,
-                source_bytes=content.source_bytes,
-                body_bytes=len(accepted.body),
-            )
-        raise failure
+        content = accepted.content
+        return Page(
+            rows=content.rows,
+            continuation=self._continuation(content.link, url, request.aid, accepted.answer),
+            answer=accepted.answer,
+            form=form.row,
+            source_bytes=content.source_bytes,
+            body_bytes=accepted.body_bytes,
+        )
 
     def _address(self, request: PageRequest) -> httpx.URL:
         if request.continuation is None:

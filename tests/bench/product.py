@@ -1,0 +1,47 @@
+"""The collector as it is: what ``te-collector run --once`` does, without its arguments.
+
+The one rule: nothing here but configuration; every line that is measured is the product's.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+from pydantic import SecretStr
+
+import collector.cli.app  # noqa: F401  (what the command loads, so that memory is that of the command)
+from collector.config import Config, KafkaSection, OrganizationSection
+from collector.service import run_service
+from tests.bench.usage import tell
+
+
+def configuration(base_url: str, bootstrap_servers: str, topic_prefix: str, compression: str) -> Config:
+    """The defaults, with a look-back that reaches every page."""
+    return Config(
+        initial_lookback=timedelta(hours=24),
+        log_level="warning",
+        kafka=KafkaSection(
+            bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, compression=compression
+        ),
+        organizations=(OrganizationSection(name="bench", base_url=base_url, token=SecretStr("bench")),),
+    )
+
+
+async def run(base_url: str, bootstrap_servers: str, topic_prefix: str, *, compression: str) -> None:
+    """Collect everything once.
+
+    Raises:
+        RuntimeError: the service ended with a failure; its log says why.
+    """
+    config = configuration(base_url, bootstrap_servers, topic_prefix, compression)
+    if code := await run_service(config, once=True):
+        raise RuntimeError(f"the collector ended with {code}")
+
+
+def _main(base_url: str, bootstrap_servers: str, topic_prefix: str, compression: str) -> None:
+    tell(run(base_url, bootstrap_servers, topic_prefix, compression=compression))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
