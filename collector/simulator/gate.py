@@ -66,7 +66,12 @@ class Gate:
             await SpoiledSend(self._app, fault).run(scope, receive, send)
         else:
             if fault == "slow":
-                await anyio.sleep(self._world.faults.in_force.slow_s)
+                with anyio.move_on_after(self._world.faults.in_force.slow_s):
+                    await self._world.stopping.wait()
+                    # A slow answer does not keep the simulator from ending.
+                    self._count(visit, "dropped")
+                    await close_connection(scope, receive, flush=False)
+                    return
             await self._app(scope, receive, send)
 
     def _admit(self, visit: Visit) -> Response | None:

@@ -99,15 +99,17 @@ async def serve(
     listener = _listen(host, port)
     with listener:
         actual_port = listener.getsockname()[1]
+        app = create_app(settings, clock=clock)
         server = _Server(
             uvicorn.Config(
-                create_app(settings, clock=clock),
+                app,
                 http=_Protocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 date_header=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_OPEN_REQUESTS_GRACE_S,
             )
@@ -117,7 +119,7 @@ async def serve(
             try:
                 await _started(server)
                 if handle_signals:
-                    tasks.start_soon(_stop_at_signal, server)
+                    tasks.start_soon(_stop_at_signal, tasks.cancel_scope)
                 if not quiet:
                     sys.stdout.write(_line(settings, host, actual_port))
                     sys.stdout.flush()
@@ -125,6 +127,7 @@ async def serve(
                     ready(actual_port)
                 await anyio.sleep_forever()
             finally:
+                app.state.world.stopping.set()
                 server.should_exit = True
 
 
@@ -165,10 +168,11 @@ async def _started(server: uvicorn.Server) -> None:
             await anyio.sleep(_POLL_S)
 
 
-async def _stop_at_signal(server: uvicorn.Server) -> None:
+async def _stop_at_signal(whole: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
-            server.should_exit = True
+            whole.cancel()
+            return
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,12 +1,15 @@
 """What the simulator is: organizations, the truth behind them, its clock, and what an operator has changed at run time.
 
 One rule: all state that outlives a request is reached from here. Owned by this object: the clock's jump, the moment of
-the freeze and the faults in force; each `RequestQuota`, `RequestStatistics` and `FailedLogins` owns its own counts.
+the freeze and whether the process is ending; each `RequestQuota`, `RequestStatistics` and `FailedLogins` owns its own
+counts.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import anyio
 
 from collector.simulator.auth import FailedLogins
 from collector.simulator.faults import FaultSource
@@ -55,6 +58,7 @@ class World:
         self._clock = clock
         self._jumped_s = 0.0
         self.frozen_at: float | None = None
+        self.stopping = anyio.Event()
         self.truth = SessionTruth(settings)
         origin = settings.origin_epoch_s
         self.origin = self.truth.round_of(self.now() - settings.history_s if origin is None else origin)

@@ -167,6 +167,4 @@ async def test_rows_of_one_session_stand_for_a_page_each(make_api: MakeApi) -> N
     pages = (await api.post(f"{REAL_USER_TESTS}/pages/filter", window="5m")).json()["results"]
     assert [(page["id"], page["pageId"]) for page in pages] == [(row["id"], row["pageId"]) for row in rows]
     [detail] = (await api.get(f"{REAL_USER_TESTS}/{rows[0]['id']}")).json()["results"]
-    assert [page["pageId"] for page in detail["pages"]] == [
-        row["pageId"] for row in rows if row["id"] == rows[0]["id"]
-    ]
+    assert [page["pageId"] for page in detail["pages"]] == [row["pageId"] for row in rows if row["id"] == rows[0]["id"]]

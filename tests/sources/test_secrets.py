@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import threading
 import traceback
 from pathlib import Path
 
@@ -150,6 +151,27 @@ async def test_token_file(open_against: OpenSource, tmp_path: Path) -> None:
     path.write_text("another")
     await source.fetch(REQUEST)
     assert [each.headers["authorization"] for each in server.requests] == [f"Bearer {CANARY}", "Bearer another"]
+
+
+@pytest.mark.anyio
+async def test_token_that_cannot_be_read_in_time(open_against: OpenSource) -> None:
+    """A token file that hangs, as on a lost network drive, delays a request and does not stop the organization."""
+    released = threading.Event()
+
+    def hang() -> str:
+        released.wait(30)
+        return CANARY
+
+    source, server = await open_against(
+        always(answer(b"{}")), credentials=Credentials(hang, blocks=True, read_timeout_s=0.05)
+    )
+    try:
+        with pytest.raises(ApiRejected, match="token cannot be read: TimeoutError") as caught:
+            await source.fetch(REQUEST)
+    finally:
+        released.set()
+    assert caught.value.kind is Rejection.UNREACHABLE
+    assert server.connections == 0
 
 
 def test_base_url_with_credentials_is_refused_unseen() -> None:

@@ -17,6 +17,10 @@ TOKEN_FILE_BYTES_MAX = 16_384
 """OAuth tokens have up to some kilobytes, and servers accept no header beyond 8 or 16 KiB."""
 
 
+READ_TIMEOUT_S = 5.0
+"""A file of this machine takes a millisecond; one that takes longer lies on a network that hangs."""
+
+
 class UnusableSecret(ValueError):
     """The secret cannot be sent; the message says why and does not hold it."""
 
@@ -48,11 +52,13 @@ class Credentials:
         read: returns the token; white space around it is ignored; may raise OSError.
         user: user (e-mail address) of HTTP Basic, which only v6 knows; None: the token is sent as Bearer.
         blocks: whether ``read`` may block, for example on a file; it then runs in a worker thread.
+        read_timeout_s: longest wait for such a thread, seconds.
     """
 
     read: Callable[[], str] = field(repr=False)
     user: str | None = None
     blocks: bool = False
+    read_timeout_s: float = READ_TIMEOUT_S
 
     @classmethod
     def from_token(cls, token: str, user: str | None = None) -> Credentials:
@@ -68,12 +74,14 @@ class Credentials:
         """The header for one request.
 
         Raises:
-            OSError: the token cannot be read at the moment.
+            OSError: the token cannot be read at the moment (a time-out is one).
             UnusableSecret: the token is empty or holds characters that a header cannot carry.
         """
         if not self.blocks:
             return _authorization(self.read(), self.user)
-        return _authorization(await anyio.to_thread.run_sync(self.read), self.user)
+        with anyio.fail_after(self.read_timeout_s):
+            text = await anyio.to_thread.run_sync(self.read, abandon_on_cancel=True)
+        return _authorization(text, self.user)
 
 
 def _file_text(path: Path) -> str:

@@ -33,6 +33,10 @@ POOL_TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 64
 """A quota of 240 requests a minute needs 4 a second; at the longest answer time of 15 s that makes 60 at a time."""
 
+KEEPALIVE_EXPIRY_S = 50.0
+"""Idle connections last from one poll a minute almost to the next, and less than the 60 s of common load balancers: a
+new one costs a TLS handshake and reading the system's certificates."""
+
 CLOSE_TIMEOUT_S = 2.0
 """Closing says good-bye to idle connections; nothing depends on it."""
 
@@ -83,7 +87,7 @@ class _Exchange:
 
     reader: BodyReader
     status: int = 0
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False)
 
     @property
     def answer(self) -> Answer:
@@ -244,7 +248,11 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _client_factory(context: ssl.SSLContext) -> Callable[[], httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+    limits = httpx.Limits(
+        max_connections=CONNECTIONS_MAX,
+        max_keepalive_connections=CONNECTIONS_MAX,
+        keepalive_expiry=KEEPALIVE_EXPIRY_S,
+    )
 
     def new_client() -> httpx.AsyncClient:
         try:

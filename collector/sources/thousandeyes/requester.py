@@ -101,7 +101,7 @@ class Requester:
             kind, reason = Rejection.UNAUTHORIZED, str(error)
         except OSError as error:
             # A file that is being replaced comes back; nothing was sent, so trying again harms nobody.
-            kind, reason = Rejection.UNREACHABLE, f"the token cannot be read: {error}"
+            kind, reason = Rejection.UNREACHABLE, f"the token cannot be read: {type(error).__name__} {error}"
         raise ApiRejected(kind, one_line(f"no request was sent: {reason}"), NO_ANSWER)
 
     async def aclose(self) -> None:
