@@ -107,9 +107,7 @@ def warnings(config: Config, *, files: bool = True) -> list[str]:
     found = [warning for file in _secret_files(config) if files and (warning := file.warning())]
     for index, organization in enumerate(config.organizations):
         if organization.api_version == "v6":
-            found.append(
-                f"organizations[{index}].api_version: ThousandEyes supports v6 no more since 2025-05-27; use v7"
-            )
+            found.append(f"organizations[{index}].api_version: unsupported by ThousandEyes since 2025-05-27; use v7")
         if organization.allow_http and organization.base_url.startswith("http:"):
             found.append(f"organizations[{index}].allow_http: the token crosses the network in clear text")
     if config.kafka.security_protocol == "SASL_PLAINTEXT":

@@ -1,7 +1,7 @@
 """`te-collector simulate`: a local ThousandEyes API.
 
-One rule: its options are the fields of `SimulatorSettings`, with their names, documentation and defaults, so the
-two cannot drift apart. A field of a group gets the group's name in front: ``--fault-status-429``, ``--inferred-round-s``.
+One rule: its options are the fields of `SimulatorSettings`, with their names, documentation and defaults, so that the
+two cannot drift apart. A field of a group has the group in front: ``--fault-status-429``, ``--inferred-round-s``.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class LocalKafkaSettings:
     jars_dir: Path | None = None
     cache_dir: Path | None = None
     heap_mb: int = 256
-    start_timeout_s: float = 60.0
+    start_timeout_s: float = 120.0
     report: Callable[[str], None] = _silent
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ switch `Faults.error_shape`. Sources: the v7 reference, bodies observed on the l
 libraries.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
@@ -58,13 +59,14 @@ def documented_shape(version: Version, status: int, *, token_invalid: bool = Fal
     return "error_message" if version == "v6" else "problem"
 
 
-def pick_shape(wanted: ErrorShape, documented: ErrorShape, choose: Any) -> ErrorShape:
+def pick_shape(
+    wanted: ErrorShape, documented: ErrorShape, choose: Callable[[Sequence[ErrorShape]], ErrorShape]
+) -> ErrorShape:
     """The shape to use: the documented one, the one that was set for all, or one drawn by `choose`."""
     if wanted == "documented":
         return documented
     if wanted == "random":
-        drawn: ErrorShape = choose(_BODY_SHAPES)
-        return drawn
+        return choose(_BODY_SHAPES)
     return wanted
 
 

@@ -6,9 +6,12 @@ Owned here: the faults in force, those that were ordered for the next requests, 
 
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from collector.simulator.switches import FaultKind, Faults
+
+_Choice = TypeVar("_Choice")
 
 ORDERED_MAX = 10_000
 """Faults that can be ordered ahead: more than a test needs, few enough to hold."""
@@ -68,6 +71,6 @@ class FaultSource:
         """Draws something that happens with a share of the requests."""
         return share > 0.0 and self._random.random() < share
 
-    def choose(self, choices: tuple[str, ...]) -> str:
+    def choose(self, choices: Sequence[_Choice]) -> _Choice:
         """Draws one of several."""
         return self._random.choice(choices)

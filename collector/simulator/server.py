@@ -39,7 +39,6 @@ _OPEN_REQUESTS_GRACE_S = 1
 _KEEP_ALIVE_S = 75
 """What nginx does, which the API runs behind."""
 _STARTED_WITHIN_S = 10.0
-_POLL_S = 0.01
 
 
 class AddressUnavailable(Exception):
@@ -117,7 +116,8 @@ async def serve(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run, server, listener, tasks.cancel_scope)
             try:
-                await _started(server)
+                with anyio.fail_after(_STARTED_WITHIN_S):
+                    await server.listening.wait()
                 if handle_signals:
                     tasks.start_soon(_stop_at_signal, tasks.cancel_scope)
                 if not quiet:
@@ -132,7 +132,16 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the process's signals alone: `serve` may be one task of many."""
+    """A server that says when it listens, and leaves the process's signals alone: `serve` may be one task of many."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and says so."""
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -160,12 +169,6 @@ async def _run(server: uvicorn.Server, listener: socket.socket, whole: anyio.Can
     with anyio.CancelScope(shield=True):
         await server.serve(sockets=[listener])
     whole.cancel()
-
-
-async def _started(server: uvicorn.Server) -> None:
-    with anyio.fail_after(_STARTED_WITHIN_S):
-        while not server.started:
-            await anyio.sleep(_POLL_S)
 
 
 async def _stop_at_signal(whole: anyio.CancelScope) -> None:

@@ -20,22 +20,25 @@ class OrganizationSettings(FrozenSettings):
     """One organization: its credentials, its quota, its account groups and how busy they are."""
 
     name: Annotated[str, Field(min_length=1)] = "Example Organization"
-    token: Annotated[str, Field(min_length=1)] = "simulator-token"
+    """What the organization is called."""
+    token: Annotated[str, Field(min_length=1)] = "simulator-token"  # noqa: S105 (made up)
     """Bearer token (v6 and v7) that spends the organization's quota."""
-    oauth_token: Annotated[str, Field(min_length=1)] = "simulator-oauth-token"
+    oauth_token: Annotated[str, Field(min_length=1)] = "simulator-oauth-token"  # noqa: S105 (made up)
     """Token of an OAuth client: a bucket of its own."""
     v6_email: Annotated[str, Field(min_length=3)] = "collector@example.com"
     """User of v6 basic authentication."""
-    v6_basic_token: Annotated[str, Field(min_length=1)] = "0123456789abcdef0123456789abcdef"
+    v6_basic_token: Annotated[str, Field(min_length=1)] = "0123456789abcdef0123456789abcdef"  # noqa: S105 (made up)
     """Password of v6 basic authentication."""
     first_aid: Annotated[int, Field(ge=1)] = 7625
     """Id of the first account group; the others follow one by one."""
     account_groups: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """How many account groups it has."""
     sessions_per_minute: Annotated[float, Field(ge=0.0)] = 120.0
     """Of all account groups together."""
     zipf_exponent: Annotated[float, Field(ge=0.0, le=4.0)] = 1.0
     """How unequal the groups are: 0 = equal, 1 = the first has twice the second."""
     agents_per_group: Annotated[int, Field(ge=1, le=100_000)] = 25
+    """How many endpoint agents an account group has."""
     quota_limit: Annotated[int, Field(ge=0)] | None = 240
     """Requests per minute; None: unlimited, the headers are still sent."""
     other_tenants_per_minute: Annotated[float, Field(ge=0.0)] = 0.0
@@ -57,6 +60,7 @@ class SimulatorSettings(OrganizationSettings):
     seed: int = 1
     """Same seed, same origin: same sessions."""
     organization_count: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many organizations of the same kind there are."""
     organizations: tuple[OrganizationSettings, ...] = ()
     """The organizations one by one, instead of the generated ones."""
 
@@ -106,9 +110,11 @@ class SimulatorSettings(OrganizationSettings):
     v6_enabled: bool = True
     """Whether the v6 paths exist."""
     cache_rows_max: Annotated[int, Field(ge=1)] = 200_000
-    """Rows kept encoded in memory, about 1 KiB each."""
+    """Rows kept in memory with their encoded form, about 1 KiB each."""
     faults: Faults = Faults()
+    """What goes wrong from the start; `/_sim/faults` changes it."""
     inferred: InferredBehaviour = InferredBehaviour()
+    """Readings of what the documentation leaves open."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

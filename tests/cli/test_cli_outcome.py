@@ -36,7 +36,7 @@ def _code(function: Callable[[], int | None]) -> int:
         (KeyboardInterrupt(), 0, ""),
         (ExceptionGroup("tasks", [StartRefused("a"), ExceptionGroup("more", [PublishFailed("b")])]), 1,
          "te-collector: a\nte-collector: b\n"),
-        (ExceptionGroup("tasks", [StartRefused("a"), ConfigurationError("b")]), 2, "te-collector: a\nte-collector: b\n"),
+        (ExceptionGroup("t", [StartRefused("a"), ConfigurationError("b")]), 2, "te-collector: a\nte-collector: b\n"),
         (BaseExceptionGroup("tasks", [KeyboardInterrupt()]), 0, ""),
     ],
 )  # fmt: skip

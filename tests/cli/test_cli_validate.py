@@ -112,7 +112,7 @@ def test_warnings(run_command: Run, tmp_path: Path) -> None:
     assert shown.err.splitlines() == [
         "te-collector: warning: organizations[0].token_file: every user of this machine can read token; "
         "chmod o-rwx token prevents it",
-        "te-collector: warning: organizations[0].api_version: ThousandEyes supports v6 no more since 2025-05-27; use v7",
+        "te-collector: warning: organizations[0].api_version: unsupported by ThousandEyes since 2025-05-27; use v7",
         "te-collector: warning: organizations[0].allow_http: the token crosses the network in clear text",
     ]
 

@@ -90,8 +90,8 @@ IN_AN_ORGANIZATION = {
     'the version of the API, which api_version gives, found "https://api.thousandeyes.com/v7/"',
     'token = "t"\nbase_url = "https://me:pw@example.com"': "organizations[0].base_url: expected a URL without user, "
     "password, query and fragment, found a URL with user or password",
-    'token = "t"\nbase_url = "http://example.com"': "organizations[0].base_url: expected https, because the token would "
-    'cross the network in clear text (allow_http = true permits it), found "http://example.com"',
+    'token = "t"\nbase_url = "http://example.com"': "organizations[0].base_url: expected https, because the token "
+    'would cross the network in clear text (allow_http = true permits it), found "http://example.com"',
     'token = "t"\nformat = "xml"': 'organizations[0].format: expected "json", because api_version is "v7", found "xml"',
     'token = "t"\nuser = "u"': 'organizations[0].user: expected nothing, because api_version is "v7": only v6 has '
     "Basic authentication",

@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from collector.local_kafka.data_dir import DataDir, open_data_dir
 from collector.local_kafka.errors import DataDirUnusable
+from collector.local_kafka.java import GuardedProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +68,20 @@ async def test_in_use(tmp_path: Path) -> None:
             await _open_and_close(tmp_path / "data")
     finally:
         data_dir.close()
+    await _open_and_close(tmp_path / "data")
+
+
+async def test_in_use_as_long_as_a_broker_lives(tmp_path: Path) -> None:
+    """A broker's guardian holds the lock too: a directory whose parent is gone is not free before its brokers are."""
+    data_dir = await open_data_dir(tmp_path / "data", 1)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = await GuardedProcess.start(command, cwd=tmp_path, log_file=tmp_path / "log", lock_fd=data_dir.lock_fd)
+    try:
+        data_dir.close()
+        with pytest.raises(DataDirUnusable, match="is in use"):
+            await _open_and_close(tmp_path / "data")
+    finally:
+        await process.aclose()
     await _open_and_close(tmp_path / "data")
 
 

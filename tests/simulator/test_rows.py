@@ -1,8 +1,11 @@
 """Rows: their fields in both versions, what may be odd about them, and when they can be seen."""
 
 import json
+from importlib.resources import files
 from typing import Any
 
+import jsonschema_rs
+import orjson
 import pytest
 
 from tests.simulator.api import START, V6_SESSIONS, Api, MakeApi
@@ -120,7 +123,7 @@ async def test_a_session_can_have_several_rows(make_api: MakeApi) -> None:
 async def test_bad_rows_are_in_the_truth_byte_for_byte(make_api: MakeApi) -> None:
     """Every bad row of an answer is the exact text that the truth lists under its marker, in both versions; all kinds
     occur."""
-    api = make_api(bad_share=0.3, **BIG)
+    api = make_api(bad_share=0.3, page_size=100_000, history_s=300.0)
     [group] = (await api.truth(aid=7625))["organizations"][0]["accountGroups"]
     v7 = (await api.tests(window="30m")).text
     v6 = (await api.get(f"{V6_SESSIONS}.json", window="30m")).text
@@ -143,3 +146,17 @@ async def test_identities_can_be_masked(make_api: MakeApi) -> None:
     agents = (await api.get("/v7/endpoint/agents", expand="clients")).json()["agents"]
     assert all(agent["name"].isdecimal() for agent in agents)
     assert all(agent["clients"][0]["userProfile"]["userName"].isdecimal() for agent in agents)
+
+
+async def test_bad_rows_violate_the_published_schema_and_no_others_do(make_api: MakeApi) -> None:
+    """Under the event's names: unusual rows and rows without optional fields are valid, no bad row of any kind is."""
+    schema = json.loads((files("collector") / "schemas" / "user-session.v1.json").read_text())
+    validator = jsonschema_rs.validator_for(schema)
+    api = make_api(bad_share=0.2, unusual_share=0.5, optional_absent_share=0.5, page_size=100_000)
+    bad = {bad["v7"] for bad in (await api.truth(aid=7625))["organizations"][0]["accountGroups"][0]["bad"]}
+    shown: list[Any] = await v7_rows(api)
+    for row in shown:
+        named = row
+        if isinstance(row, dict):
+            named = {RENAMED.get(name, name): value for name, value in row.items()} | {"aid": "7625"}
+        assert validator.is_valid(named) == (orjson.dumps(row).decode() not in bad), row

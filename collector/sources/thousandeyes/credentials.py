@@ -16,7 +16,6 @@ import anyio.to_thread
 TOKEN_FILE_BYTES_MAX = 16_384
 """OAuth tokens have up to some kilobytes, and servers accept no header beyond 8 or 16 KiB."""
 
-
 READ_TIMEOUT_S = 5.0
 """A file of this machine takes a millisecond; one that takes longer lies on a network that hangs."""
 

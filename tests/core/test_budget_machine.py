@@ -1,0 +1,150 @@
+"""`RequestBudget` against a quota server under every order of events: a state machine of Hypothesis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from collector.core.budget import HOLD_MAX_S, NEVER, RESET_JITTER_S, RequestBudget
+from collector.core.model import EpochS, MonoS, Quota
+from tests.core.pages import EPOCH
+from tests.core.quota_server import QuotaServer
+
+CONCURRENCY = 6
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A request of ours: on its way to the server, or (with an answer) on its way back."""
+
+    answer: tuple[int, Quota, EpochS] | None = None
+
+
+class BudgetMachine(RuleBasedStateMachine):
+    """Requests are sent when the budget says so; the server handles, loses and answers them in any order."""
+
+    @initialize(
+        limit=st.sampled_from([1, 2, 5, 10, 24, 240]),
+        share=st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+        seed=st.integers(0, 3),
+        anchored=st.booleans(),
+    )
+    def start(self, limit: int, share: float, seed: int, anchored: bool) -> None:
+        self.now = EPOCH + 17.3
+        self.share = share
+        self.server = QuotaServer(limit, anchored)
+        self.budget = RequestBudget(share, Random(seed))
+        self.in_flight: list[InFlight] = []
+        self.hold_until = -math.inf
+        self.unsteady = False  # the limit was lowered inside a window: what was spent before cannot be undone
+
+    def mono(self) -> MonoS:
+        return MonoS(self.now - EPOCH + 1_000.0)
+
+    # --- time and sending ---
+
+    @rule(seconds=st.sampled_from([0.0, 0.01, 0.3, 0.7, 1.0, 2.5, 10.0, 59.0, 61.0, 400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: len(self.in_flight) < CONCURRENCY)
+    @rule()
+    def wait_and_send(self) -> None:
+        for _ in range(5):  # a decision may move while one waits for it
+            ready = self.budget.ready_at(self.mono())
+            if ready == NEVER:
+                assert self.in_flight, "waits for an answer, and none is on its way"
+                return
+            if ready <= self.mono():
+                self.budget.sent(self.mono())
+                self.in_flight.append(InFlight())
+                return
+            self.now += ready - self.mono() + 1e-6
+
+    @rule()
+    def a_burst(self) -> None:
+        for _ in range(CONCURRENCY - len(self.in_flight)):
+            self.wait_and_send()
+
+    # --- what becomes of requests ---
+
+    @precondition(lambda self: any(request.answer is None for request in self.in_flight))
+    @rule(data=st.data(), broken=st.sampled_from([None, None, None, 500, 503]), bare=st.booleans())
+    def server_handles(self, data: st.DataObject, broken: int | None, bare: bool) -> None:
+        request = data.draw(st.sampled_from([r for r in self.in_flight if r.answer is None]))
+        status, quota, date = self.server.request(self.now)
+        request.answer = (broken or status, quota, date)
+        if broken and bare:
+            request.answer = (broken, None, date)  # type: ignore[assignment]
+
+    @precondition(lambda self: any(request.answer for request in self.in_flight))
+    @rule(data=st.data())
+    def answer_arrives(self, data: st.DataObject) -> None:
+        request = data.draw(st.sampled_from([r for r in self.in_flight if r.answer]))
+        self.in_flight.remove(request)
+        assert request.answer is not None
+        status, quota, date = request.answer
+        self.budget.answered(status, quota, date, self.mono())
+        if status == 429:
+            reset_s = quota.reset_at - date if quota.reset_at is not None else 60.0
+            self.hold_until = max(self.hold_until, self.mono() + min(reset_s, HOLD_MAX_S) - RESET_JITTER_S)
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data(), given_up=st.booleans())
+    def answer_is_lost(self, data: st.DataObject, given_up: bool) -> None:
+        self.in_flight.remove(data.draw(st.sampled_from(self.in_flight)))
+        self.budget.abandoned() if given_up else self.budget.failed(self.mono())
+
+    # --- the others ---
+
+    @rule(count=st.integers(1, 60))
+    def others_spend_their_reserve(self, count: int) -> None:
+        reserve = math.ceil(self.server.limit * (1 - self.share) - 1e-9)
+        for _ in range(min(count, reserve - self.server.others_in_window(self.now))):
+            self.server.request(self.now, ours=False)
+
+    @rule(limit=st.sampled_from([0, 1, 10, 24, 240]))
+    def limit_changes(self, limit: int) -> None:
+        self.unsteady = self.unsteady or limit < self.server.limit
+        self.server.limit = limit
+
+    # --- invariants ---
+
+    @invariant()
+    def ours_stay_within_the_share(self) -> None:
+        if not self.unsteady:
+            allowed = max(1, math.floor(self.server.limit * self.share + 1e-9))
+            assert max(self.server.ours.values(), default=0) <= allowed
+
+    @invariant()
+    def no_429_while_others_leave_our_share(self) -> None:
+        if not self.unsteady and math.floor(self.server.limit * self.share + 1e-9) >= 1:
+            assert self.server.rejected_ours == 0
+
+    @invariant()
+    def waits_are_bounded(self) -> None:
+        ready = self.budget.ready_at(self.mono())
+        assert ready >= self.mono()
+        assert ready == NEVER or ready - self.mono() <= HOLD_MAX_S + RESET_JITTER_S
+
+    @invariant()
+    def never_waits_for_nothing(self) -> None:
+        if not self.in_flight:
+            assert self.budget.ready_at(self.mono()) < NEVER
+
+    @invariant()
+    def a_hold_lasts_until_the_reset(self) -> None:
+        assert self.budget.ready_at(self.mono()) >= self.hold_until
+
+    @invariant()
+    def in_flight_is_what_is_on_its_way(self) -> None:
+        assert self.budget.in_flight == len(self.in_flight)
+
+
+BudgetMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60)
+TestBudget = BudgetMachine.TestCase
