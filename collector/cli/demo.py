@@ -30,4 +30,5 @@ def run_demonstration(duration: str | None) -> int:
     # Imported here, because it brings all of the collector: a mistyped duration need not wait for that.
     from collector.demo import run_demo
 
-    return anyio.run(partial(run_demo, duration_s), backend="asyncio")
+    code: int = anyio.run(partial(run_demo, duration_s), backend="asyncio")
+    return code

@@ -4,7 +4,8 @@ Rule: the quota belongs to the organization, people and other tools included. We
 left, minus our requests on their way, minus the share the others should keep, evenly until the reset.
 
     nothing known      one request in flight (a probe), the rest wait for its answer
-    known              usable = remaining - in flight - lost - (1 - share) x limit, spread over the time to the reset
+    known              usable = remaining - in flight - lost - (1 - share) x limit, spread over the time to the reset;
+                       lost: answers that never came, or came without quota, since the last answer that counts them
     nothing usable     wait for the reset, then probe
     429                wait for the reset plus jitter; counted, because in a steady state it is a defect
     5xx, no answer     exponential backoff with jitter; it never shortens a wait for the reset
@@ -74,6 +75,7 @@ class RequestBudget:
         self._newest_date = EpochS(-math.inf)
         self._jitter_s = 0.0
         self._lost = 0
+        self._lost_before_sent = 0
         self._last_sent = MonoS(-math.inf)
         self._hold_until = MonoS(-math.inf)
         self._backoff_until = MonoS(-math.inf)
@@ -106,6 +108,8 @@ class RequestBudget:
 
     def sent(self, now: MonoS) -> None:
         """A request leaves now. Each is followed by exactly one `answered`, `failed` or `abandoned`."""
+        if self.in_flight == 0:  # whatever is answered from here on was counted after these
+            self._lost_before_sent = self._lost
         self.in_flight += 1
         self._last_sent = now
 
@@ -121,6 +125,8 @@ class RequestBudget:
         self.in_flight -= 1
         if quota is not None:
             self._learn(quota, date, now)
+        else:
+            self._lost += 1
         if status == 429:
             self.rejected_total += 1
             self._hold(quota, now)
@@ -145,7 +151,7 @@ class RequestBudget:
     def _learn(self, quota: Quota, date: EpochS, now: MonoS) -> None:
         window_end = quota.reset_at if quota.reset_at is not None else EpochS(date + WINDOW_S)
         known = self._window_end
-        if known is not None and window_end < known - STALE_S and date < self._newest_date:
+        if known is not None and window_end < known - STALE_S and date <= self._newest_date:
             return  # an answer of the window before, overtaken by one of this window
         reset_at = MonoS(now + min(max(0.0, window_end - date), HOLD_MAX_S))
         if known is not None and abs(window_end - known) <= STALE_S and self.remaining is not None:
@@ -158,7 +164,8 @@ class RequestBudget:
         self.limit = quota.limit
         self._window_end = window_end
         self._newest_date = max(self._newest_date, date)
-        self._lost = 0
+        self._lost -= self._lost_before_sent
+        self._lost_before_sent = 0
 
     def _hold(self, quota: Quota | None, now: MonoS) -> None:
         told = quota is not None and self.reset_at is not None and self.reset_at > now
@@ -169,6 +176,7 @@ class RequestBudget:
         return MonoS(max(now, self._last_sent + pace_s))
 
     def _back_off(self, now: MonoS) -> None:
-        self._failures += 1
+        if now >= self._backoff_until:  # what was sent before the first failure says nothing new when it fails too
+            self._failures += 1
         longest = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures - 1, 10))
         self._backoff_until = MonoS(max(self._backoff_until, now + longest * self._rng.uniform(0.5, 1.0)))

@@ -150,7 +150,8 @@ def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance) -> 
             timestamp_ms = epoch_ms(date)
         if not 0 <= timestamp_ms <= collected_ms:
             timestamp_ms = collected_ms if timestamp_ms > 0 else 0
-        records.append(Record(destination, key, dumps(session), headers, timestamp_ms))
+        # Copied, because what orjson returns keeps its buffer: 8 KB for 500 bytes (3.13), thousands of them at a time.
+        records.append(Record(destination, key, b"%b" % dumps(session), headers, timestamp_ms))
     return records
 
 

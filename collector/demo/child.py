@@ -66,7 +66,9 @@ class Child:
     async def check_alive(self) -> None:
         """Raise ChildDied if it has ended."""
         if self._process.exit_code is not None:
-            raise ChildDied(f"{self.name} ended by itself with {_how(self._process.exit_code)}\n{await self.log_tail()}")
+            raise ChildDied(
+                f"{self.name} ended by itself with {_how(self._process.exit_code)}\n{await self.log_tail()}"
+            )
 
     async def kill(self) -> None:
         """End it with SIGKILL, and wait until it is gone."""

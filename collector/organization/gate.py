@@ -32,6 +32,9 @@ CREDENTIALS_LOOK_S = 5.0
 LOOK_AGAIN_S = 30.0
 """Nothing waits longer than this without looking again, whatever a decision said."""
 
+CLOSING = (Rejection.UNAUTHORIZED, Rejection.VERSION_GONE)
+"""Refusals that concern the whole organization."""
+
 Fingerprint = Callable[[], Awaitable[str]]
 
 Result = TypeVar("Result", Page, AccountGroupList)
@@ -120,8 +123,12 @@ class RequestGate:
         if self.draining:
             raise Draining
 
-    async def ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
+    async def ask(self, call: Callable[[], Awaitable[Result]], *, optional: bool = False) -> Result:
         """Send one request when the budget allows it, and tell the budget what came of it.
+
+        Args:
+            call: sends the request.
+            optional: the collector can do without; only wrong credentials close the gate then.
 
         Raises:
             SourceError: the API gave no page or list.
@@ -143,7 +150,7 @@ class RequestGate:
                 raise Draining
         except SourceError as error:
             heard = error.answer
-            self._close_on(error)
+            self._close_on(error, (Rejection.UNAUTHORIZED,) if optional else CLOSING)
             raise
         finally:
             self._tell_budget(heard)
@@ -166,8 +173,8 @@ class RequestGate:
             self._observer.answered(answer, self.budget, self.server_clock, now)
         self.wake()
 
-    def _close_on(self, error: SourceError) -> None:
-        if not isinstance(error, ApiRejected) or error.kind not in (Rejection.UNAUTHORIZED, Rejection.VERSION_GONE):
+    def _close_on(self, error: SourceError, closing: tuple[Rejection, ...]) -> None:
+        if not isinstance(error, ApiRejected) or error.kind not in closing:
             return
         if self._closed is None:
             self._observer.stopped(error)

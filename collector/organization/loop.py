@@ -37,6 +37,9 @@ LIST_EVERY_S = 300.0
 LIST_RETRY_S = 2.0
 """Wait after a list that failed, besides what the budget asks for."""
 
+LIST_TRIES = 3
+"""Configured account groups are collected without the list when it failed this often; it also tells server time."""
+
 PAGE_TRIES = 5
 PAGE_RETRY_FIRST_S = 0.5
 """A page is asked for 5 times, 0.5, 1, 2, 4 s apart besides the budget's own waits, before its walk is given up."""
@@ -139,10 +142,10 @@ class Organization:
                 await self._list()
             except SourceError as error:
                 self._observer.failed(None, error, "list of account groups")
-                if self.settings.account_groups is not None and self._gate.server_clock.observed and tries >= 2:
+                final = isinstance(error, ApiRejected) and error.kind not in (*_ASK_AGAIN, Rejection.UNAUTHORIZED)
+                if self.settings.account_groups is not None and (final or tries >= LIST_TRIES):
                     # Some tokens may not list; what was configured is enough.
                     self._set_groups([AccountGroup(aid) for aid in self.settings.account_groups])
-                    return
             if self._aids:
                 return
             tries += 1
@@ -162,10 +165,13 @@ class Organization:
                 return
 
     async def _list(self) -> None:
-        seen = (await self._gate.ask(self._source.account_groups)).account_groups
         wanted = self.settings.account_groups
+        answer = await self._gate.ask(self._source.account_groups, optional=wanted is not None)
+        seen = answer.account_groups
         if wanted is None:
-            self._set_groups(list(seen))
+            # A token does not lose all of its account groups at once; an API in trouble may say so.
+            if seen or not self._aids:
+                self._set_groups(list(seen))
         else:
             names = {group.aid: group.name for group in seen}
             self._set_groups([AccountGroup(aid, names.get(aid, "")) for aid in wanted])

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from collector import __version__
 from collector.admin import admin_app, serve_admin
 from collector.clock import SystemClock
-from collector.composition import kafka_settings, require_usable
+from collector.composition import kafka_settings
 from collector.config import Config
 from collector.dry_run import StdoutSink
 from collector.errors import CollectorError, StartRefused
@@ -63,7 +63,6 @@ async def run_service(config: Config, *, once: bool = False, dry_run: bool = Fal
     Raises:
         ConfigurationError, StartRefused: an operator must act.
     """
-    require_usable(config, kafka=not dry_run)
     configure_logs(config.log_level, config.log_format)
     limit_client_logs()
     clock = SystemClock()

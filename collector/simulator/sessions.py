@@ -101,7 +101,9 @@ class Round:
         known = self._encoded.get(encode)
         if known is None:
             group = self.group
-            known = self._encoded[encode] = [encode(group, row, False) for row in self.rows]
+            # Copied, because the JSON encoder's results keep the buffer they were written into: 4 KiB a row (measured).
+            known = [bytes(memoryview(encode(group, row, False))) for row in self.rows]
+            self._encoded[encode] = known
         return known
 
 

@@ -16,6 +16,7 @@ from collector.core.model import EpochS, MonoS, Quota
 from tests.core.pages import EPOCH
 from tests.core.quota_server import QuotaServer
 
+CONCURRENCY = 4
 HALF_PAST = EpochS(EPOCH + 30.0)
 NEXT_MINUTE = EpochS(EPOCH + 60.0)
 
@@ -26,27 +27,24 @@ def run(
     """Always something to ask, four at a time, for ``duration_s`` of virtual time; others spend their reserve."""
     rng = Random(seed)
     budget = RequestBudget(share, Random(seed + 1))
-    start, end = EPOCH + 23.4, EPOCH + 23.4 + duration_s
-    now, workers, number = start, 4, count()
+    now, end, others_next, number = 23.4, 23.4 + duration_s, 23.4, count()
     arrivals: list[tuple[float, int, tuple[int, Quota, EpochS]]] = []
-    others_next = start
     while now < end:
         if now >= others_next:
             others_next = now + 0.5
-            if server.others_in_window(now) < math.ceil(server.limit * (1 - share) - 1e-9):
-                server.request(now, ours=False)
+            if server.others_in_window(EPOCH + now) < math.ceil(server.limit * (1 - share) - 1e-9):
+                server.request(EPOCH + now, ours=False)
         if arrivals and arrivals[0][0] <= now:
             _, _, (status, quota, date) = heapq.heappop(arrivals)
-            budget.answered(status, quota, date, MonoS(now - EPOCH))
+            budget.answered(status, quota, date, MonoS(now))
             continue
-        ready = budget.ready_at(MonoS(now - EPOCH)) + EPOCH
-        if ready <= now and len(arrivals) < workers:
-            budget.sent(MonoS(now - EPOCH))
+        ready = budget.ready_at(MonoS(now)) if len(arrivals) < CONCURRENCY else math.inf
+        if ready <= now:
+            budget.sent(MonoS(now))
             arrives = now + rng.uniform(0.05, latency_max_s)
-            heapq.heappush(arrivals, (arrives, next(number), server.request((now + arrives) / 2)))
+            heapq.heappush(arrivals, (arrives, next(number), server.request(EPOCH + (now + arrives) / 2)))
             continue
-        waits = [others_next, arrivals[0][0] if arrivals else math.inf]
-        now = max(now + 1e-6, min(*waits, ready if len(arrivals) < workers else math.inf))
+        now = min(others_next, ready, arrivals[0][0] if arrivals else math.inf)
     return budget
 
 

@@ -35,7 +35,7 @@ class BudgetMachine(RuleBasedStateMachine):
         anchored=st.booleans(),
     )
     def start(self, limit: int, share: float, seed: int, anchored: bool) -> None:
-        self.now = EPOCH + 17.3
+        self.mono_s = 17.3
         self.share = share
         self.server = QuotaServer(limit, anchored)
         self.budget = RequestBudget(share, Random(seed))
@@ -43,28 +43,33 @@ class BudgetMachine(RuleBasedStateMachine):
         self.hold_until = -math.inf
         self.unsteady = False  # the limit was lowered inside a window: what was spent before cannot be undone
 
+    @property
     def mono(self) -> MonoS:
-        return MonoS(self.now - EPOCH + 1_000.0)
+        return MonoS(self.mono_s)
+
+    @property
+    def server_time(self) -> float:
+        return EPOCH + self.mono_s
 
     # --- time and sending ---
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.3, 0.7, 1.0, 2.5, 10.0, 59.0, 61.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
-        self.now += seconds
+        self.mono_s += seconds
 
     @precondition(lambda self: len(self.in_flight) < CONCURRENCY)
     @rule()
     def wait_and_send(self) -> None:
         for _ in range(5):  # a decision may move while one waits for it
-            ready = self.budget.ready_at(self.mono())
+            ready = self.budget.ready_at(self.mono)
             if ready == NEVER:
                 assert self.in_flight, "waits for an answer, and none is on its way"
                 return
-            if ready <= self.mono():
-                self.budget.sent(self.mono())
+            if ready <= self.mono:
+                self.budget.sent(self.mono)
                 self.in_flight.append(InFlight())
                 return
-            self.now += ready - self.mono() + 1e-6
+            self.mono_s = ready
 
     @rule()
     def a_burst(self) -> None:
@@ -77,7 +82,7 @@ class BudgetMachine(RuleBasedStateMachine):
     @rule(data=st.data(), broken=st.sampled_from([None, None, None, 500, 503]), bare=st.booleans())
     def server_handles(self, data: st.DataObject, broken: int | None, bare: bool) -> None:
         request = data.draw(st.sampled_from([r for r in self.in_flight if r.answer is None]))
-        status, quota, date = self.server.request(self.now)
+        status, quota, date = self.server.request(self.server_time)
         request.answer = (broken or status, quota, date)
         if broken and bare:
             request.answer = (broken, None, date)  # type: ignore[assignment]
@@ -89,24 +94,24 @@ class BudgetMachine(RuleBasedStateMachine):
         self.in_flight.remove(request)
         assert request.answer is not None
         status, quota, date = request.answer
-        self.budget.answered(status, quota, date, self.mono())
+        self.budget.answered(status, quota, date, self.mono)
         if status == 429:
             reset_s = quota.reset_at - date if quota.reset_at is not None else 60.0
-            self.hold_until = max(self.hold_until, self.mono() + min(reset_s, HOLD_MAX_S) - RESET_JITTER_S)
+            self.hold_until = max(self.hold_until, self.mono + min(reset_s, HOLD_MAX_S) - RESET_JITTER_S)
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data(), given_up=st.booleans())
     def answer_is_lost(self, data: st.DataObject, given_up: bool) -> None:
         self.in_flight.remove(data.draw(st.sampled_from(self.in_flight)))
-        self.budget.abandoned() if given_up else self.budget.failed(self.mono())
+        self.budget.abandoned() if given_up else self.budget.failed(self.mono)
 
     # --- the others ---
 
     @rule(count=st.integers(1, 60))
     def others_spend_their_reserve(self, count: int) -> None:
         reserve = math.ceil(self.server.limit * (1 - self.share) - 1e-9)
-        for _ in range(min(count, reserve - self.server.others_in_window(self.now))):
-            self.server.request(self.now, ours=False)
+        for _ in range(min(count, reserve - self.server.others_in_window(self.server_time))):
+            self.server.request(self.server_time, ours=False)
 
     @rule(limit=st.sampled_from([0, 1, 10, 24, 240]))
     def limit_changes(self, limit: int) -> None:
@@ -128,18 +133,18 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @invariant()
     def waits_are_bounded(self) -> None:
-        ready = self.budget.ready_at(self.mono())
-        assert ready >= self.mono()
-        assert ready == NEVER or ready - self.mono() <= HOLD_MAX_S + RESET_JITTER_S
+        ready = self.budget.ready_at(self.mono)
+        assert ready >= self.mono
+        assert ready == NEVER or ready - self.mono <= HOLD_MAX_S + RESET_JITTER_S
 
     @invariant()
     def never_waits_for_nothing(self) -> None:
         if not self.in_flight:
-            assert self.budget.ready_at(self.mono()) < NEVER
+            assert self.budget.ready_at(self.mono) < NEVER
 
     @invariant()
     def a_hold_lasts_until_the_reset(self) -> None:
-        assert self.budget.ready_at(self.mono()) >= self.hold_until
+        assert self.budget.ready_at(self.mono) >= self.hold_until
 
     @invariant()
     def in_flight_is_what_is_on_its_way(self) -> None:
