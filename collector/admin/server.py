@@ -21,6 +21,17 @@ from starlette.routing import Route
 from collector.admin.page import PAGE
 from collector.errors import StartRefused
 
+PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The page holds its own style and script and asks this process only; a browser is told to allow it nothing else."""
+
 CLOSE_S = 1
 """How long open connections may hold up a stop, seconds; uvicorn takes whole ones."""
 
@@ -47,7 +58,7 @@ def admin_app(snapshot: Callable[[], dict[str, Any]], registry: CollectorRegistr
         return Response(orjson.dumps(snapshot()), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def page(_request: Request) -> Response:
-        return Response(PAGE, media_type="text/html")
+        return Response(PAGE, media_type="text/html", headers=PAGE_HEADERS)
 
     return Starlette(
         routes=[

@@ -23,12 +23,13 @@ PARKED_S = 600.0
 
 @dataclass(slots=True)
 class _Turn:
-    """When an account group is due; failures in a row; why it is parked."""
+    """When an account group is due; failures in a row; why it is parked; whether it left while it is walked."""
 
     due: MonoS
     failures: int = 0
     running: bool = False
     parked: str | None = None
+    left: bool = False
 
 
 class PollSchedule:
@@ -47,8 +48,10 @@ class PollSchedule:
     def account_groups(self, aids: list[str], now: MonoS) -> None:
         """Schedule exactly these account groups; new ones are due now, in the order given."""
         wanted = set(aids)
-        for aid in [aid for aid in self._turns if aid not in wanted]:
-            del self._turns[aid]
+        for aid, turn in list(self._turns.items()):
+            turn.left = aid not in wanted
+            if turn.left and not turn.running:  # else its walk ends first: should it come back, no second one may run
+                del self._turns[aid]
         for aid in aids:
             self._turns.setdefault(aid, _Turn(now))
 
@@ -65,33 +68,34 @@ class PollSchedule:
 
     def finished(self, aid: str, started: MonoS, now: MonoS, *, caught_up: bool) -> None:
         """A walk came to its end. Not ``caught_up``: there is more to walk at once, behind the others that are due."""
-        turn = self._turns.get(aid)
+        turn = self._ended(aid)
         if turn is not None:
             due = max(now, started + self._poll_interval_min_s) if caught_up else now
-            turn.due, turn.failures, turn.running, turn.parked = MonoS(due), 0, False, None
+            turn.due, turn.failures, turn.parked = MonoS(due), 0, None
 
     def failed(self, aid: str, now: MonoS) -> None:
         """A walk broke off; try again later."""
-        turn = self._turns.get(aid)
+        turn = self._ended(aid)
         if turn is not None:
             turn.failures += 1
             longest = min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** min(turn.failures - 1, 10))
-            turn.due, turn.running = MonoS(now + longest * self._rng.uniform(0.5, 1.0)), False
+            turn.due = MonoS(now + longest * self._rng.uniform(0.5, 1.0))
 
     def parked(self, aid: str, reason: str, now: MonoS) -> bool:
         """The API refuses this account group. Returns whether that is news."""
-        turn = self._turns.get(aid)
+        turn = self._ended(aid)
         if turn is None:
             return False
         news = turn.parked != reason
-        turn.due, turn.running, turn.parked = MonoS(now + PARKED_S), False, reason
+        turn.due, turn.parked = MonoS(now + PARKED_S), reason
         return news
 
     def abandoned(self, now: MonoS) -> None:
         """Every walk under way was given up (a restore): all may be handed out again, failures stay counted."""
-        for turn in self._turns.values():
+        for aid, turn in list(self._turns.items()):
             if turn.running:
-                turn.running, turn.due = False, now
+                turn.due = now
+                self._ended(aid)
 
     def failures(self, aid: str) -> int:
         """How many walks of an account group broke off in a row."""
@@ -102,3 +106,12 @@ class PollSchedule:
         """Why an account group is parked; None when it is not."""
         turn = self._turns.get(aid)
         return turn.parked if turn else None
+
+    def _ended(self, aid: str) -> _Turn | None:
+        """The turn whose walk ended; it goes if its account group left meanwhile."""
+        turn = self._turns.get(aid)
+        if turn is not None:
+            turn.running = False
+            if turn.left:
+                del self._turns[aid]
+        return turn

@@ -212,6 +212,9 @@ class SeenSessions:
         self._add(writes.marks)
         if expiry is not None:
             self._drop(expiry)
+            for chunk in writes.chunks:  # may be newer than the expiry's tombstones: the next expiry looks again
+                if chunk.hour in expiry.hours:
+                    self._chunks[chunk.hour] = chunk.chunk + 1
 
     def restore(self, key: str, value: bytes) -> None:
         """Take one durable chunk back into memory.

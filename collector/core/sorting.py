@@ -88,9 +88,13 @@ def sort_rows(page: Page, aid: str, seen: SeenSessions) -> SortedRows:
         ):
             if suffix in suffixes or known.has(suffix) or (look_everywhere and seen.has_id(identifier)):
                 result.seen += 1
+            elif in_page and identifier in in_page:
+                result.seen += 1
             else:
                 suffixes.add(suffix)
                 regular.append((index, round_id, suffix))
+        elif any(identifier.startswith(k.prefix) and identifier[len(k.prefix) :] in s for k, s in lookups.values()):
+            result.seen += 1  # the same page has it as a regular id, in the round that the id names
         else:
             _sort_irregular(index, row, identifier, round_id, aid, seen, in_page, result)
     return result

@@ -5,7 +5,6 @@ The one rule: ``read_committed``, from the first record on, and nothing else is 
 
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -20,8 +19,9 @@ LAST_EVENTS: Final = 6
 _FRESHNESS_SAMPLES: Final = 400
 """Newest events of an account group that its freshness is taken from: some two minutes of the busiest."""
 
-_QUIET_S: Final = 2.0
-"""A reader that got nothing for so long, with nobody writing, has read everything: two of its polls."""
+_QUIET_S: Final = 1.5
+"""A reader that got nothing for so long, with nobody writing, has read everything: a poll that finds something returns
+at once."""
 
 _READ_ALL_S: Final = 30.0
 """A whole topic of this size takes about a second."""
@@ -89,9 +89,8 @@ async def follow(settings: KafkaSettings, received: Received, clock: Callable[[]
         StartRefused: a topic does not exist.
     """
     topics = (settings.events_topic, settings.dead_letters_topic)
-    async with aclosing(tail(settings, topics, from_beginning=True)) as records:
-        async for record in records:
-            received.take(record, clock())
+    async for record in tail(settings, topics, from_beginning=True):
+        received.take(record, clock())
 
 
 async def read_everything(settings: KafkaSettings, at_least: int, clock: Callable[[], float]) -> Received:

@@ -5,6 +5,7 @@ collector's first window, and no session is committed later than the overlap rea
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,6 +101,6 @@ def collector_configuration(addresses: Addresses) -> str:
     return "\n".join(tables) + "\n"
 
 
-def _lines(table: dict[str, object]) -> str:
+def _lines(table: Mapping[str, object]) -> str:
     """Keys and values; a JSON string without control characters is a TOML string too."""
     return "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items())

@@ -49,7 +49,7 @@ class _Phase(Enum):
     NEW = "not opened"
     READY = "ready"
     BUSY = "in the middle of a transaction"
-    FAILED = "failed; its outcome is unknown"
+    FAILED = "unusable: an earlier outcome is unknown"
     CLOSED = "closed"
 
 

@@ -210,7 +210,7 @@ class _Service:
                 self._drain()
 
     async def _end_at(self, deadline: float) -> None:
-        """A broker that is away may hold a commit longer than the grace period: leaving it to the next owner is safe."""
+        """End even in the middle of a commit that a broker holds up: leaving it to the next owner is safe."""
         await anyio.sleep_until(deadline)
         self._log.warning("ended in the middle of a transaction", hint="the next start finishes or repeats it")
         sys.stderr.flush()

@@ -6,11 +6,14 @@ that the search goes on. No deadline for one example: machines are shared, and n
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 
 settings.register_profile("ci", derandomize=True, database=None, print_blob=True, **_SHARED)
+# For runs over seeded mistakes: whether it fails is the question, not the smallest example.
+_FAST = (Phase.explicit, Phase.generate)
+settings.register_profile("mistakes", derandomize=True, database=None, phases=_FAST, **_SHARED)
 settings.register_profile("developer", print_blob=True, **_SHARED)
 
 
