@@ -1,0 +1,20 @@
+"""The seeded mistakes still apply: a mistake whose line is gone would prove nothing, in silence."""
+
+import pytest
+
+from tests.mutants.mistakes import MISTAKES
+from tests.mutants.runner import PROJECT, Mistake
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_the_line_that_a_mistake_breaks_stands_exactly_once(mistake: Mistake) -> None:
+    """`make mutants` can seed it, and the tests that must catch it exist."""
+    assert (PROJECT / mistake.file).read_text().count(mistake.old) == 1
+    for node in mistake.caught_by:
+        file, _, test = node.partition("::")
+        assert f"def {test.partition('[')[0]}(" in (PROJECT / file).read_text()
+
+
+def test_no_two_mistakes_have_the_same_name() -> None:
+    """A name is how a mistake is chosen and reported."""
+    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES)
