@@ -165,8 +165,7 @@ class Shard:
         while not self._drained.is_set():
             committed_before = self._commits
             try:
-                await self._own(until_caught_up)
-                return
+                return await self._own(until_caught_up)
             except Exception as error:
                 cause = _first_cause(error)
                 if isinstance(cause, StartRefused | OrganizationStopped):

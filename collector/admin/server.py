@@ -6,7 +6,10 @@ would have the collector restarted for their trouble. ``/readyz`` tells whether 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -78,30 +81,40 @@ async def serve_admin(app: Starlette, host: str, port: int) -> None:
     Raises:
         StartRefused: the address cannot be used.
     """
-    config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSE_S
-    )
+    with _listen(host, port) as listening:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=CLOSE_S,
+            server_header=False,
+        )
+        server = _QuietServer(config)
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            server.should_exit = True
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
+                await server.shutdown(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = config.bind_socket()
-    except (OSError, SystemExit) as error:
-        raise StartRefused(f"admin.listen: {host}:{port} cannot be used; is another collector running?") from error
-    server = _QuietServer(config)
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        server.should_exit = True
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
-            await server.shutdown(sockets=[listening])
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = "is in use by another process; is another collector running? Choose another port"
+        else:
+            reason = f"cannot be listened on ({error.strerror}); choose an address of this machine"
+        raise StartRefused(f"admin.listen: {host}:{port} {reason}") from error
 
 
 class _QuietServer(uvicorn.Server):
     """Leaves the signals to the service."""
 
-    def install_signal_handlers(self) -> None:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """None: the service owns them."""
-
-    def capture_signals(self) -> Any:
-        """None: the service owns them."""
-        from contextlib import nullcontext
-
-        return nullcontext()
+        yield

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 
 from collector.core.event import DeadLetter, EventForm, Provenance, Reason, dead_letter, events
 from collector.core.model import Page, Record, Row
-from collector.core.schema import SessionSchema, Violation
+from collector.core.schema import MESSAGE_CHARACTERS_MAX, SessionSchema, Violation
 from collector.core.seen import Marks, SeenSessions, digest, hour_of
 from collector.core.sorting import SortedRows, sort_rows
 
 RECORD_OVERHEAD_BYTES = 1_024
-"""What a record needs besides its value: key, headers and Kafka's own fields; ours stay below this."""
+"""What an event may have besides its value (key and headers) before that counts against the value's bound."""
+
+HEADER_OVERHEAD_BYTES = 10
+"""What Kafka's record format adds to each header, at most."""
+
+IDENTIFIER_CHARACTERS_MAX = 256
+"""How much of a bad row's session id becomes the dead letter's key: it is for people, and must not outgrow the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,16 @@ class PageCollector:
             records = events(sessions, self._form, provenance)
         except (ValueError, TypeError):  # text that is no UTF-8, a time that no calendar has
             return None
-        limit = self._value_bytes_max
-        return records if all(len(record.value) <= limit for record in records) else None
+        # An id stands in the value, and at most once more in the key and twice in headers: a short value is enough.
+        short = self._value_bytes_max // 4
+        fits = all(len(record.value) <= short or self._fits(record) for record in records)
+        return records if fits else None
+
+    def _fits(self, record: Record) -> bool:
+        """Whether Kafka takes the record: ids are part of key and headers too, and may be as long as they like."""
+        return len(record.value) <= self._value_bytes_max and _bytes_of(record) <= (
+            self._value_bytes_max + RECORD_OVERHEAD_BYTES
+        )
 
     def _one_by_one(
         self,
@@ -119,10 +133,13 @@ class PageCollector:
             try:
                 (record,) = events([session], self._form, provenance)
             except (ValueError, TypeError) as error:
-                letters[index] = (Reason.UNENCODABLE, Violation("", f"cannot be written as an event: {error}"))
+                letters[index] = (
+                    Reason.UNENCODABLE,
+                    Violation("", f"cannot be written as an event: {error}"[:MESSAGE_CHARACTERS_MAX]),
+                )
                 continue
-            if len(record.value) > self._value_bytes_max:
-                message = f"{len(record.value)} bytes, a record may have {self._value_bytes_max}"
+            if not self._fits(record):
+                message = f"{_bytes_of(record)} bytes with key and headers, its value may have {self._value_bytes_max}"
                 letters[index] = (Reason.TOO_LARGE, Violation("", message))
                 continue
             good.append(session)
@@ -158,12 +175,17 @@ class PageCollector:
         return result
 
 
+def _bytes_of(record: Record) -> int:
+    headers = sum(len(name) + len(value) + HEADER_OVERHEAD_BYTES for name, value in record.headers)
+    return len(record.key) + len(record.value) + headers
+
+
 def _identifier(page: Page, index: int) -> str | None:
     row = page.rows[index]
     if type(row) is not dict:
         return None
     identifier = row.get("userSessionId", row.get(page.form.id_field))
-    return identifier[:RECORD_OVERHEAD_BYTES] if type(identifier) is str and identifier else None
+    return identifier[:IDENTIFIER_CHARACTERS_MAX] if type(identifier) is str and identifier else None
 
 
 _SENTENCES = {

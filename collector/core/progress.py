@@ -98,14 +98,14 @@ class Progress:
         return self.position.kept_from if self.position is not None else 0
 
     def next_window(self, now: EpochS) -> Window:
-        """The range to walk now, ``now`` in server time. A position in the future (a clock that ran ahead) is clamped."""
+        """The range to walk at ``now``, server time. A position in the future (a clock that ran ahead) is clamped."""
         today = int(now)
-        if self._go_on_from is not None and self._go_on_from < today:
-            start = self._go_on_from
-        elif self.position is None:
+        if self.position is None:
             start = today - self._settings.initial_lookback_s
         else:
             start = min(self.position.settled_until, today - self._settings.overlap_s)
+        if self._go_on_from is not None and self._go_on_from < today:
+            start = max(start, self._go_on_from)
         end = today if self._span_max_s is None else min(today, start + self._span_max_s)
         return Window(start // ROUND_S * ROUND_S, end)
 
@@ -125,9 +125,10 @@ class Progress:
         # Never walked: coverage begins at the first window's start, and that is durable with its first page.
         old = self.position or Position(window.start, window.start, 0)
         covered, settled = old.covered_until, old.settled_until
-        if until is not None:
+        if until is not None and until >= window.start:  # a `Date` from before it proves nothing
             covered = max(until, old.covered_until) if old.covered_until <= int(now) else until
-            settled = min(settled, covered)
+            # Nothing can be settled yet that is younger than the overlap: a clock that ran ahead said so.
+            settled = min(settled, covered, int(now) - self._settings.overlap_s)
             if window.start <= old.settled_until:
                 settled = max(settled, min(until, int(started_at) - self._settings.overlap_s))
         keep_from = hour_of(min(settled, int(now) - self._settings.late_horizon_s) - KEEP_MARGIN_S)
@@ -141,9 +142,13 @@ class Progress:
         """Take over what was committed."""
         self.position = advance.position
 
-    def walk_finished(self, window: Window, now: EpochS) -> None:
-        """The walk came to its end: go on behind it if a bound cut it short of ``now``, and loosen the bound."""
-        self._go_on_from = window.end if self._span_max_s is not None and window.end < int(now) - 1 else None
+    def walk_finished(self, window: Window, started_at: EpochS) -> None:
+        """The walk came to its end: go on behind it if a bound cut it short of its start, and loosen the bound.
+
+        The start counts, not the end: a walk that takes time would else never be seen to reach now, and the overlap
+        would not be walked again for as long as the bound holds.
+        """
+        self._go_on_from = window.end if self._span_max_s is not None and window.end < int(started_at) - 1 else None
         if self._span_max_s is not None:
             self._span_max_s *= 2
             if self._go_on_from is None and self._span_max_s > self._settings.overlap_s:

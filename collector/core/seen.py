@@ -9,7 +9,7 @@ remembered by the digest of their bytes.
 
 Invariants:
     - an id is in memory if and only if a committed change holds it, and its hour is not older than `kept_from`;
-    - the newest rounds are sets of strings (fast to add to), older ones sorted arrays of 8-byte integers (8 bytes an id);
+    - the newest rounds are sets of strings (fast to add to), older ones sorted arrays of integers (8 bytes an id);
     - the durable form is one record an (hour, chunk); a chunk is written again until it is full, so that many small
       pages leave few keys behind.
 """
@@ -109,8 +109,7 @@ class Marks:
         for identifier in self.other_ids.get(hour, ()):
             text = identifier.encode("utf-8", "surrogatepass")
             parts.append(_OTHER.pack(_NO_SECOND, _ID, len(text)) + text)
-        for value in self.digests.get(hour, ()):
-            parts.append(_OTHER.pack(_NO_SECOND, _DIGEST, len(value)) + value)
+        parts.extend(_OTHER.pack(_NO_SECOND, _DIGEST, len(value)) + value for value in self.digests.get(hour, ()))
         return b"".join(parts)
 
 

@@ -5,7 +5,7 @@ answers server time goes on with the local monotonic clock; the local wall clock
 
 ``Date`` has whole seconds, so the estimate is up to a second, and the answer's way, behind: never ahead.
 
-A jump must be told twice: one wild ``Date`` (a proxy's, a broken node's) would move windows, and what they keep, for good.
+A jump must be told twice: one wild ``Date`` (a proxy's, a broken node's) would move windows and what is kept for good.
 """
 
 from __future__ import annotations

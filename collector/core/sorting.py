@@ -86,9 +86,12 @@ def sort_rows(page: Page, aid: str, seen: SeenSessions) -> SortedRows:
             and identifier.startswith(known.prefix)
             and suffix.isascii()
         ):
-            if suffix in suffixes or known.has(suffix) or (look_everywhere and seen.has_id(identifier)):
-                result.seen += 1
-            elif in_page and identifier in in_page:
+            if (
+                suffix in suffixes
+                or known.has(suffix)
+                or (in_page and identifier in in_page)
+                or (look_everywhere and seen.has_id(identifier))
+            ):
                 result.seen += 1
             else:
                 suffixes.add(suffix)

@@ -4,8 +4,7 @@ The one rule: the verdict is reached with the collector gone, by a reader that s
 """
 
 import time
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 
@@ -14,6 +13,7 @@ from collector.demo.comparison import Verdict, compare, is_complete, offered
 from collector.demo.control import Control
 from collector.demo.reader import Received, follow, read_everything
 from collector.demo.screen import Screen
+from collector.demo.stage import Stage
 from collector.demo.view import Observer, ProcessView, View
 from collector.kafka.settings import KafkaSettings
 
@@ -23,16 +23,6 @@ DRAIN_S: Final = 45.0
 _LOOK_EVERY_S: Final = 0.5
 _STARTED_AGAIN_AFTER_S: Final = 1.0
 """Between a kill and the next start, as long as a supervisor would take."""
-
-
-class Stage(Protocol):
-    """The other processes, as far as their well-being goes."""
-
-    async def check_alive(self) -> None:
-        """Raise if one of them ended."""
-
-    def processes(self) -> Sequence[ProcessView]:
-        """How they are."""
 
 
 class Demonstration:
@@ -76,6 +66,7 @@ class Demonstration:
         self._phase = "starting the collector"
         self._began_at: float | None = None
         self._ended_at: float | None = None
+        self._has_stopped = False
         self._observer = Observer()
         self._received = Received(settings, time.time())
 
@@ -129,6 +120,7 @@ class Demonstration:
                 await anyio.sleep(_LOOK_EVERY_S)
         self._phase = "stopping the collector"
         await self._collector.stop()
+        self._has_stopped = True
         self._phase = "reading everything again, from the beginning"
         found = await read_everything(self._settings, self._received.records, time.time)
         self._phase = "compared with what was offered"
@@ -149,17 +141,16 @@ class Demonstration:
     def _show(self) -> None:
         now = time.monotonic()
         received, observer = self._received, self._observer
-        events = sum(received.events.values())
         self._screen.show(
             View(
                 phase=self._phase,
                 elapsed_s=0.0 if self._began_at is None else (self._ended_at or now) - self._began_at,
                 duration_s=self._duration_s,
                 kills=self._collector.kills,
-                events=events,
+                events=received.event_count,
                 duplicates=received.duplicates,
                 dead_letters=sum(received.dead_letters.values()),
-                events_per_s=observer.events_per_s(now, events),
+                events_per_s=observer.events_per_s(now, received.event_count),
                 processes=[*self._stage.processes(), self._collector_process()],
                 organizations=observer.organizations(),
                 groups=observer.groups(received),
@@ -172,4 +163,6 @@ class Demonstration:
         starts = "started once" if collector.starts == 1 else f"started {collector.starts} times"
         if collector.is_running:
             return ProcessView("collector", f"process {collector.pid}", True, f"{starts}, status {self._admin_url}/")
+        if self._has_stopped:
+            return ProcessView("collector", "stopped", True, f"{starts}, exit code 0 after SIGTERM")
         return ProcessView("collector", "not running", False, starts)

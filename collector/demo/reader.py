@@ -23,6 +23,8 @@ _QUIET_S: Final = 1.5
 """A reader that got nothing for so long, with nobody writing, has read everything: a poll that finds something returns
 at once."""
 
+_LOOK_EVERY_S: Final = 0.1
+
 _READ_ALL_S: Final = 30.0
 """A whole topic of this size takes about a second."""
 
@@ -50,6 +52,7 @@ class Received:
         self.events: Counter[str] = Counter()
         self.dead_letters: Counter[bytes] = Counter()
         self.records = 0
+        self.event_count = 0
         self.duplicates = 0
         self.groups: dict[str, GroupReceived] = {}
         self.last_events: deque[dict[str, Any]] = deque(maxlen=LAST_EVENTS)
@@ -63,6 +66,7 @@ class Received:
         event = orjson.loads(record.value or b"{}")
         identifier = event["userSessionId"]
         self.events[identifier] += 1
+        self.event_count += 1
         self.duplicates += self.events[identifier] > 1
         group = self._group(event["aid"])
         group.events += 1
@@ -108,9 +112,10 @@ async def read_everything(settings: KafkaSettings, at_least: int, clock: Callabl
     with anyio.move_on_after(_READ_ALL_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow, settings, received, clock)
-            before = -1
-            while received.records < at_least or received.records != before:
-                before = received.records
-                await anyio.sleep(_QUIET_S)
+            before, quiet_since = -1, 0.0
+            while received.records < at_least or anyio.current_time() - quiet_since < _QUIET_S:
+                if received.records != before:
+                    before, quiet_since = received.records, anyio.current_time()
+                await anyio.sleep(_LOOK_EVERY_S)
             tasks.cancel_scope.cancel()
     return received

@@ -25,9 +25,6 @@ OVERLAP: Final = "2m"
 LATE_MAX_S: Final = 90
 """Latest commit after a session took place; shorter than the overlap, with room for a round (60 s) cut at its start."""
 
-SHARDS: Final = 4
-EVENT_PARTITIONS: Final = 4
-
 # Per organization. Three account groups polled every 3 s need 60 of the 240 requests a minute; others spend some too.
 _TENANT: Final = {
     "name": NAME,
@@ -85,8 +82,6 @@ def collector_configuration(addresses: Addresses) -> str:
     kafka = {
         "bootstrap_servers": addresses.bootstrap_servers,
         "topic_prefix": addresses.topic_prefix,
-        "shards": SHARDS,
-        "event_partitions": EVENT_PARTITIONS,
     }
     tables = [_lines(top), "\n[kafka]", _lines(kafka), "\n[admin]", _lines({"listen": addresses.admin})]
     for number in range(1, ORGANIZATIONS + 1):

@@ -84,9 +84,10 @@ async def open_stage(folder: Path, screen: Screen) -> AsyncIterator[Stage]:
         DemoFailed: the simulator could not be started.
     """
     if given := os.environ.get(_BOOTSTRAP_VARIABLE):
-        # Somebody else's cluster: topics of our own, which stay there.
+        prefix = f"te-demo-{uuid.uuid4().hex[:8]}"  # somebody else's cluster: topics that nobody has
+        screen.say(f"using the Kafka at {given}; the topics {prefix}.* stay there")
         async with _simulator(folder, screen) as (simulator, url):
-            yield Stage(given, f"te-demo-{uuid.uuid4().hex[:8]}", None, simulator, url)
+            yield Stage(given, prefix, None, simulator, url)
         return
     screen.show(View("starting Kafka"))
     async with (

@@ -80,6 +80,7 @@ class RequestGate:
         # All mutable state besides budget and clock: who waits, what is on its way, why the gate is closed.
         self._changed = anyio.Event()
         self._drained = anyio.Event()
+        self._queue = anyio.Lock()  # first come, first served: a long walk does not push past the others
         self._asking: set[anyio.CancelScope] = set()
         self._closed: SourceError | None = None
         self._closed_until = MonoS(0)
@@ -135,8 +136,9 @@ class RequestGate:
             OrganizationStopped: the gate is closed, and ``fail_when_closed`` is set.
             Draining: the service stops.
         """
-        await self._permission()
-        self.budget.sent(self._clock.monotonic())
+        async with self._queue:
+            await self._permission()
+            self.budget.sent(self._clock.monotonic())
         heard: Answer | None = None
         try:
             with anyio.CancelScope() as scope:

@@ -8,6 +8,7 @@ What happens to an answer:
     5xx, none, no page, 429    the budget waits; the page is asked again a few times, then the walk is tried later
     400 on a first page, 403,
     wrong account group        the account group is parked and asked again rarely; the others go on
+                               (after a 400 for half of the window: its length may be what the API refuses)
     400 on a later page,
     a circle, too many pages   the walk is given up; the next one covers half of the window
     401, version gone          the organization stops (`RequestGate`)
@@ -120,6 +121,7 @@ class Organization:
             StartRefused: the durable state of an account group is not readable.
         """
         self._gate.fail_when_closed = until_caught_up
+        self.given_up.clear()
         try:
             await self._list_first(until_caught_up)
         except Draining:
@@ -226,7 +228,7 @@ class Organization:
             return
         now = self._clock.monotonic()
         if state is WalkState.FINISHED:
-            group.progress.walk_finished(walk.window, self._gate.server_clock.now(now))
+            group.progress.walk_finished(walk.window, walk.started_at)
             caught_up = group.progress.caught_up(walk.started_at)
             self._schedule.finished(aid, started, now, caught_up=caught_up)
             self._observer.walk_finished(walk, group.progress, now - started)
@@ -279,12 +281,13 @@ class Organization:
         now = self._clock.monotonic()
         kind = error.kind if isinstance(error, ApiRejected) else None
         refused = kind in (Rejection.FORBIDDEN, Rejection.WRONG_ACCOUNT_GROUP)
+        if kind in (None, Rejection.BAD_REQUEST):
+            # A lost cursor, a page that cannot be read, or (first page) a range too long for the API: half of it.
+            group.progress.walk_failed(walk.window)
         if refused or (kind is Rejection.BAD_REQUEST and walk.is_first_page):
             if self._schedule.parked(walk.aid, str(kind), now):
                 self._observer.parked(walk.aid, error)
             return
-        if kind in (None, Rejection.BAD_REQUEST):
-            group.progress.walk_failed(walk.window)  # a lost cursor, or a page that cannot be read: try half
         self._schedule.failed(walk.aid, now)
         self._observer.failed(walk.aid, error, _where(walk))
 

@@ -169,19 +169,20 @@ class OrganizationTelemetry:
     def _measure(self, group: AccountGroupStatus, sessions: Sequence[Row]) -> None:
         if not sessions:
             return
-        server_ms = (self._board.monotonic() + self._status.server_offset_s) * 1000
+        now = self._board.monotonic()
+        server_ms = (now + self._status.server_offset_s) * 1000
         freshness = self._metrics.freshness.labels(self._name, group.aid)
         lateness = self._metrics.lateness.labels(self._name, group.aid)
         for session in sessions[:: -(-len(sessions) // SAMPLES_A_PAGE)]:
             date_ms = epoch_ms(session["date"])
             fresh_s = max(0.0, (server_ms - date_ms) / 1000)
             freshness.observe(fresh_s)
-            group.freshness_s.append(fresh_s)
+            group.freshness_s.add(fresh_s, now)
             committed = session.get("committed")
             if committed is not None:
                 late_s = max(0.0, (epoch_ms(committed) - date_ms) / 1000)
                 lateness.observe(late_s)
-                group.lateness_s.append(late_s)
+                group.lateness_s.add(late_s, now)
         newest = sessions[-1]
         self._board.last_events.append(
             {

@@ -6,17 +6,43 @@ Rule: one mutable tree, written by the observers only, read as a whole by `Statu
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from collector.core.model import MonoS
 
 SAMPLES = 512
-"""Newest freshness samples of an account group that percentiles are taken from."""
+"""Newest freshness samples of an account group that percentiles are taken from, at most."""
+
+SAMPLES_AGE_S = 300.0
+"""How long a sample counts: what was caught up after a start or an outage must not look like today's freshness."""
 
 LAST_EVENTS = 20
 """Newest events shown."""
+
+
+class RecentSamples:
+    """The newest samples of a duration, each with the local time at which it was taken."""
+
+    __slots__ = ("_samples",)
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[MonoS, float]] = deque(maxlen=SAMPLES)
+
+    def add(self, seconds: float, now: MonoS) -> None:
+        """Take a sample."""
+        self._samples.append((now, seconds))
+
+    def percentiles(self, now: MonoS) -> dict[str, float] | None:
+        """Median and 99th percentile of the last `SAMPLES_AGE_S`; None when nothing was sampled in that time."""
+        ordered = sorted(seconds for taken_at, seconds in self._samples if now - taken_at <= SAMPLES_AGE_S)
+        if not ordered:
+            return None
+        return {
+            "p50": round(ordered[len(ordered) // 2], 2),
+            "p99": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 2),
+        }
 
 
 @dataclass(slots=True)
@@ -35,8 +61,8 @@ class AccountGroupStatus:
     settled_until: int | None = None
     parked: str | None = None
     last_error: str | None = None
-    freshness_s: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    freshness_s: RecentSamples = field(default_factory=RecentSamples)
+    lateness_s: RecentSamples = field(default_factory=RecentSamples)
 
 
 @dataclass(slots=True)
@@ -145,11 +171,11 @@ class StatusBoard:
                 "in_flight": status.in_flight,
             },
             "clock_skew_s": round(status.clock_skew_s, 3),
-            "account_groups": [_account_group(group, server_now) for group in status.groups.values()],
+            "account_groups": [_account_group(group, now, server_now) for group in status.groups.values()],
         }
 
 
-def _account_group(group: AccountGroupStatus, server_now: float) -> dict[str, Any]:
+def _account_group(group: AccountGroupStatus, now: MonoS, server_now: float) -> dict[str, Any]:
     return {
         "aid": group.aid,
         "name": group.name,
@@ -164,16 +190,6 @@ def _account_group(group: AccountGroupStatus, server_now: float) -> dict[str, An
         "behind_s": None if group.covered_until is None else round(max(0.0, server_now - group.covered_until), 1),
         "parked": group.parked,
         "last_error": group.last_error,
-        "freshness_s": _percentiles(group.freshness_s),
-        "lateness_s": _percentiles(group.lateness_s),
-    }
-
-
-def _percentiles(samples: Sequence[float]) -> dict[str, float] | None:
-    if not samples:
-        return None
-    ordered = sorted(samples)
-    return {
-        "p50": round(ordered[len(ordered) // 2], 2),
-        "p99": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 2),
+        "freshness_s": group.freshness_s.percentiles(now),
+        "lateness_s": group.lateness_s.percentiles(now),
     }

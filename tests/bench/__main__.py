@@ -39,11 +39,11 @@ PLAIN_RUNNERS = (
     Runner("plain loop, batch", _PLAIN, ("send_batch", "none"), f"{_NOTHING}; uncompressed"),
 )
 COLLECTORS = (
-    Runner("collector", _PRODUCT, ("zstd",), _EXACTLY_ONCE, own_topics=True),
+    Runner("collector", _PRODUCT, (), _EXACTLY_ONCE, own_topics=True),
     Runner(
         "collector, 90 % seen",
         _PRODUCT,
-        ("zstd",),
+        (),
         "the same; nine rows in ten were published by an earlier process",
         own_topics=True,
         overlap=True,

@@ -6,13 +6,17 @@ import time
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 _ANSWER_TIMEOUT_S = 20.0
 _COUNT_TIMEOUT_S = 120.0
 """A million records take some three seconds."""
 
 _CHUNK_RECORDS = 5_000
+
+_QUIET = {"log_level": "2"}
+"""Nothing below critical: the library tells on standard error about its own background thread."""
 
 
 class Arrived(NamedTuple):
@@ -36,6 +40,7 @@ def arrived(bootstrap_servers: str, topic: str) -> Arrived:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": 16_384,
+            **_QUIET,
         }
     )
     keys: set[bytes] = set()
@@ -51,7 +56,7 @@ def arrived(bootstrap_servers: str, topic: str) -> Arrived:
                 error = message.error()
                 if error is None:
                     records += 1
-                    keys.add(message.key())
+                    keys.add(message.key() or b"")
                 elif error.code() == KafkaError._PARTITION_EOF:
                     unfinished.discard(message.partition())
     finally:
@@ -61,13 +66,13 @@ def arrived(bootstrap_servers: str, topic: str) -> Arrived:
 
 def create_topic(bootstrap_servers: str, topic: str, partitions: int) -> None:
     """Make a topic with one replica."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, **_QUIET})
     admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(_ANSWER_TIMEOUT_S)
 
 
 def delete_topics(bootstrap_servers: str, prefix: str) -> None:
     """Delete every topic that begins with a prefix, so that its disk space is there for the next run."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, **_QUIET})
     topics = [name for name in admin.list_topics(timeout=_ANSWER_TIMEOUT_S).topics if name.startswith(prefix)]
     for deleted in admin.delete_topics(topics).values() if topics else ():
         deleted.result(_ANSWER_TIMEOUT_S)

@@ -2,8 +2,8 @@
 
 The one rule: whoever is measured gets the same bytes. The rows are the simulator's, all of them valid.
 
-Two views of the same sessions: ``all``, and ``most``, which lacks every tenth row. Whoever collected ``most`` finds nine
-rows in ten of ``all`` published already, as when windows overlap.
+Two views of the same sessions: ``all``, and ``most``, which lacks every tenth row. Whoever collected ``most`` finds
+nine rows in ten of ``all`` published already, as when windows overlap.
 """
 
 from __future__ import annotations

@@ -16,31 +16,29 @@ from collector.service import run_service
 from tests.bench.usage import tell
 
 
-def configuration(base_url: str, bootstrap_servers: str, topic_prefix: str, compression: str) -> Config:
+def configuration(base_url: str, bootstrap_servers: str, topic_prefix: str) -> Config:
     """The defaults, with a look-back that reaches every page."""
     return Config(
         initial_lookback=timedelta(hours=24),
         log_level="warning",
-        kafka=KafkaSection(
-            bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, compression=compression
-        ),
+        kafka=KafkaSection(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix),
         organizations=(OrganizationSection(name="bench", base_url=base_url, token=SecretStr("bench")),),
     )
 
 
-async def run(base_url: str, bootstrap_servers: str, topic_prefix: str, *, compression: str) -> None:
+async def run(base_url: str, bootstrap_servers: str, topic_prefix: str) -> None:
     """Collect everything once.
 
     Raises:
         RuntimeError: the service ended with a failure; its log says why.
     """
-    config = configuration(base_url, bootstrap_servers, topic_prefix, compression)
+    config = configuration(base_url, bootstrap_servers, topic_prefix)
     if code := await run_service(config, once=True):
         raise RuntimeError(f"the collector ended with {code}")
 
 
-def _main(base_url: str, bootstrap_servers: str, topic_prefix: str, compression: str) -> None:
-    tell(run(base_url, bootstrap_servers, topic_prefix, compression=compression))
+def _main(base_url: str, bootstrap_servers: str, topic_prefix: str) -> None:
+    tell(run(base_url, bootstrap_servers, topic_prefix))
 
 
 if __name__ == "__main__":

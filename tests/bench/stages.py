@@ -116,7 +116,7 @@ async def run(base_url: str, bootstrap_servers: str, topic_prefix: str, pages: i
     Returns:
         CPU seconds a page, by stage.
     """
-    config = configuration(base_url, bootstrap_servers, topic_prefix, "zstd")
+    config = configuration(base_url, bootstrap_servers, topic_prefix)
     settings = kafka_settings(config.kafka)
     aid = str(FIRST_AID)
     schema = SessionSchema((files("collector") / "schemas" / SCHEMA_FILE).read_bytes())

@@ -158,6 +158,43 @@ def test_an_answer_without_quota_is_counted_all_the_same() -> None:
     assert budget.usable(MonoS(4.0)) == 6
 
 
+def test_a_lost_answer_stays_counted_until_an_answer_counts_it() -> None:
+    """Two on their way, one is lost: the other's answer may be older than the loss, a later request's is not."""
+    budget = RequestBudget(1.0, Random(0))
+    budget.sent(MonoS(0.0))
+    budget.answered(200, Quota(10, 9, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    budget.sent(MonoS(0.0))
+    budget.sent(MonoS(0.0))
+    budget.abandoned()
+    budget.answered(200, Quota(10, 8, NEXT_MINUTE), HALF_PAST, MonoS(1.0))
+    assert budget.usable(MonoS(1.0)) == 7
+    budget.sent(MonoS(2.0))
+    budget.answered(200, Quota(10, 6, NEXT_MINUTE), EpochS(HALF_PAST + 2), MonoS(2.0))
+    assert budget.usable(MonoS(2.0)) == 6
+
+
+@pytest.mark.parametrize("date", [NEXT_MINUTE - 1.0, NEXT_MINUTE])
+def test_late_news_of_the_window_before_change_nothing(date: float) -> None:
+    """An answer that this window's overtook, even within a second, does not bring back the quota of its own."""
+    budget = RequestBudget(1.0, Random(0))
+    budget.sent(MonoS(0.0))
+    budget.sent(MonoS(0.0))
+    budget.answered(200, Quota(240, 20, EpochS(NEXT_MINUTE + 60)), NEXT_MINUTE, MonoS(0.0))
+    budget.answered(200, Quota(240, 200, NEXT_MINUTE), EpochS(date), MonoS(0.1))
+    assert budget.usable(MonoS(0.1)) == 20
+
+
+def test_after_a_failure_one_request_at_a_time() -> None:
+    """While failures last, the next request waits for the answer of the one on its way."""
+    budget = RequestBudget(1.0, Random(0))
+    budget.sent(MonoS(0.0))
+    budget.answered(200, Quota(240, 200, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    budget.sent(MonoS(0.0))
+    budget.failed(MonoS(0.0))
+    budget.sent(MonoS(2.0))
+    assert budget.ready_at(MonoS(10.0)) == NEVER
+
+
 def test_a_wild_reset_is_bounded() -> None:
     """A reset a year ahead is believed for a quarter of an hour."""
     budget = RequestBudget(0.8, Random(0))

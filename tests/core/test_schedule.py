@@ -91,7 +91,7 @@ TestSchedule = ScheduleMachine.TestCase
 
 
 def test_a_thousand_account_groups_take_turns() -> None:
-    """One walker, 1,000 account groups that always have more to walk: each is walked once before any is walked twice."""
+    """One walker, 1,000 account groups that always have more to walk: all are walked before one is walked twice."""
     schedule = PollSchedule(POLL_INTERVAL_S, Random(1))
     aids = [str(number) for number in range(1_000)]
     schedule.account_groups(aids, MonoS(0.0))

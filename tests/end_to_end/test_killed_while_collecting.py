@@ -122,7 +122,7 @@ def test_every_session_arrives_once_whenever_the_collector_is_killed(
             assert collector.poll() is None, f"the collector ended by itself: {log.read_text()[-3000:]}"
             collector.send_signal(signal.SIGKILL)
             collector.wait()
-        api.control("faults", {name: 0.0 for name in FAULTS})
+        api.control("faults", dict.fromkeys(FAULTS, 0.0))
         api.control("freeze", {})
         truth = truth_of(api)
         events_topic = f"{kafka_topic_prefix}.user-sessions"

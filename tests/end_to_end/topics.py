@@ -45,7 +45,7 @@ def read_committed(bootstrap_servers: str, topic: str) -> Committed:
                 ended.add(message.partition())
                 continue
             result.keys[(message.key() or b"").decode()] += 1
-            headers = {name: value for name, value in message.headers() or ()}
+            headers = dict(message.headers() or ())
             result.headers.append(headers)
             if "ce_id" in headers:
                 result.ids[headers["ce_id"].decode()] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 
 import anyio
@@ -11,6 +12,7 @@ from anyio.abc import ByteStream
 
 from collector.errors import ApiRejected, PageMalformed, Rejection
 from collector.sources.thousandeyes import open_source
+from collector.sources.thousandeyes.body import BodyReader, BodyTooLarge
 from tests.sources.conftest import OpenSource
 from tests.sources.raw_server import QUOTA_HEADERS, REQUEST, Received, always, answer, serving, settings
 
@@ -173,6 +175,20 @@ async def test_gzip_bomb_stops_at_the_limit(open_against: OpenSource) -> None:
     source, _ = await open_against(always(answer(bomb, headers=GZIP)), body_bytes_max=2_000_000)
     with pytest.raises(PageMalformed, match="larger than 2000000 bytes"):
         await source.fetch(REQUEST)
+
+
+def test_unpacking_never_holds_more_than_the_limit() -> None:
+    """One chunk that unpacks to 64 MiB is refused without those 64 MiB ever being there."""
+    reader = BodyReader(100_000)  # more than the chunk itself has
+    reader.expect_encoding({"content-encoding": "gzip"})
+    bomb = gzip.compress(bytes(1 << 26))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge):
+            reader.feed(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

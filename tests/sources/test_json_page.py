@@ -94,7 +94,7 @@ def test_broken_row_costs_only_itself(bad_row: bytes) -> None:
         b'{"results":[nul]}',
         b'{"results":"\\ud800"}',
         b'{7:"\\ud800","results":[1]}',
-        b'{"results":[1],"results":"\\ud800"}',
+        b'{"results":[{"a":"\\ud800"}],"results":null}',
     ],
 )
 def test_broken_page_is_no_page(body: bytes) -> None:

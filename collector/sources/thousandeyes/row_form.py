@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from collector.core.model import Row, RowForm
@@ -20,6 +21,9 @@ _OTHER_TIME = re.compile(
 _PERMALINK_START = "https://app.thousandeyes.com/view/endpoint-agent/?roundId="
 _PERMALINK_END = "&scenarioId=sessionDetails&binSize=300000&__aid="
 """As in the sample of https://developer.thousandeyes.com/v6/endpoint/ (endpoint user session list)."""
+
+_PERMALINKS_KEPT = 256
+"""One is the same for a whole round: the rounds of the pages in hand, 170 bytes each."""
 
 
 def normalise_v7(row: Row, aid: str) -> Row:
@@ -62,9 +66,13 @@ def normalise_v6(row: Row, aid: str) -> Row:
     elif type(known_aid) is int:
         row["aid"] = str(known_aid)
     if row.get("permalink") is None and type(round_id := row.get("roundId")) is int:
-        group = aid if aid.isalnum() else quote(aid, safe="")
-        row["permalink"] = f"{_PERMALINK_START}{round_id}{_PERMALINK_END}{group}"
+        row["permalink"] = _permalink(round_id, aid)
     return row
+
+
+@lru_cache(maxsize=_PERMALINKS_KEPT)
+def _permalink(round_id: int, aid: str) -> str:
+    return f"{_PERMALINK_START}{round_id}{_PERMALINK_END}{quote(aid, safe='')}"
 
 
 def utc_time(text: str) -> str:

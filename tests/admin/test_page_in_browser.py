@@ -1,0 +1,97 @@
+"""The status page in a real browser, if there is one: a hostile status stays text, a lost connection is shown."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from collector.admin import admin_app, serve_admin
+from collector.core.model import MonoS
+from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, ShardStatus, StatusBoard
+
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+TIMEOUT_S = 60.0
+HOSTILE = '<img src=x onerror="document.title=1">&lt;b'
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
+]
+
+
+def _board() -> StatusBoard:
+    """A collector in every kind of trouble, all its texts hostile."""
+    board = StatusBoard("1.2.3", lambda: 1_800_000_000.0, lambda: MonoS(1000.0))
+    board.phase = "collecting"
+    organization = OrganizationStatus(HOSTILE, stopped=HOSTILE, quota_limit=240, quota_remaining=200, quota_usable=150)
+    organization.quota_reset_at = MonoS(1030.0)
+    organization.requests.update({0: 1, 200: 1234})
+    organization.failures["unreachable"] = 1
+    parked = AccountGroupStatus("1", HOSTILE, parked=HOSTILE)
+    failing = AccountGroupStatus("2", HOSTILE, events=5000, covered_until=1_800_000_000, last_error=HOSTILE)
+    failing.dead_letters.update({"no_identity": 3, "late": 1})
+    failing.freshness_s.add(3.25, MonoS(999.0))
+    organization.groups = {"1": parked, "2": failing}
+    board.organizations[HOSTILE] = organization
+    board.shards[7] = ShardStatus(7, (HOSTILE,), last_error=HOSTILE)
+    board.last_events.append({"aid": "2", "date": HOSTILE, "userSessionId": HOSTILE, "visitedSite": HOSTILE})
+    return board
+
+
+def _unreadable() -> dict[str, Any]:
+    raise RuntimeError
+
+
+async def _dom(app: Starlette, profile: Path) -> str:
+    """What the browser has made of the page after five of its seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert BROWSER is not None
+    # As root, which containers are, Chromium starts without its sandbox only; it sees nothing but our own page.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    command = [
+        BROWSER, "--headless", "--disable-gpu", *sandbox, f"--user-data-dir={profile}", "--virtual-time-budget=5000",
+        "--dump-dom", f"http://127.0.0.1:{port}/",
+    ]  # fmt: skip
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_admin, app, "127.0.0.1", port)
+        with anyio.fail_after(TIMEOUT_S):
+            result = await anyio.run_process(command)
+        tasks.cancel_scope.cancel()
+    return result.stdout.decode()
+
+
+async def test_everything_is_drawn_and_stays_text(tmp_path: Path) -> None:
+    """Names, sites and errors appear as they are and never become markup; no value is lost on its way to the page."""
+    dom = await _dom(admin_app(_board().snapshot, CollectorRegistry()), tmp_path)
+    body = dom[dom.index("<body") : dom.index("<script")]
+    assert "<img" not in body
+    assert "<title>te-collector</title>" in dom
+    assert "&lt;img src=x onerror=" in body
+    for wrong in ("[object", "undefined", "NaN", "null"):
+        assert wrong not in body
+    for part in (
+        "is stopped", "is parked", "is being restored", "collecting, not ready", "5,000", "no_identity: 3", "late: 1",
+        "3.3 s / 3.3 s", "40 of 240 requests spent", "150 left to use", "50 kept for others", "resets in 30 s",
+        "no answer: 1", "200: 1,234", "not walked yet", "not owned",
+    ):  # fmt: skip
+        assert part in body, part
+
+
+async def test_a_lost_connection_is_shown(tmp_path: Path) -> None:
+    """A collector that gives no status is not shown as a healthy one."""
+    app = admin_app(_unreadable, CollectorRegistry())
+    dom = await _dom(app, tmp_path)
+    body = dom[dom.index("<body") : dom.index("<script")]
+    assert "No connection to the collector (status 500); no answer yet. Trying again." in body
+    assert '<div id="lost" role="alert">' in body
+    assert "no connection" in body

@@ -1,0 +1,97 @@
+"""`GroupCommit` and `Shard`: pages that wait share a transaction, and a failure is nobody's success."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from collector.core.model import Destination, Publication, Record, StateChange
+from collector.errors import PublishFailed
+from collector.shard import TRANSACTION_RECORDS_MAX, GroupCommit
+from tests.organization.fakes import FakeApi, FakeKafka, FakeSink
+from tests.organization.world import World, make_sessions, run
+
+
+def publication(number: int, records: int = 1) -> Publication:
+    """Records and one change of the state."""
+    record = Record(Destination.EVENTS, str(number).encode(), b"{}", [], 0)
+    return Publication([record] * records, [StateChange(f"key/{number}", b"1")])
+
+
+def publish_all(sizes: list[int], kafka: FakeKafka) -> tuple[list[int], list[int]]:
+    """Hand all in at once; returns which were told to be committed, and publications a transaction."""
+    done: list[int] = []
+    groups: list[int] = []
+
+    async def main() -> None:
+        sink = FakeSink(kafka)
+        await sink.open()
+        commit = GroupCommit(sink, lambda records, publications: groups.append(publications))
+
+        async def hand_in(number: int, size: int) -> None:
+            await commit.publish(publication(number, size))
+            assert f"key/{number}" in kafka.state, "told before it was durable"
+            done.append(number)
+
+        async with anyio.create_task_group() as committing:
+            committing.start_soon(commit.run)
+            async with anyio.create_task_group() as walks:
+                for number, size in enumerate(sizes):
+                    walks.start_soon(hand_in, number, size)
+            commit.close()
+
+    run(main)
+    return sorted(done), groups
+
+
+def test_what_waits_shares_a_transaction() -> None:
+    """Forty small publications: a transaction or two, and each is told of its own commit."""
+    kafka = FakeKafka()
+    done, groups = publish_all([1] * 40, kafka)
+    assert done == list(range(40))
+    assert kafka.transactions <= 2
+    assert sum(groups) == 40
+
+
+def test_a_transaction_has_a_bound() -> None:
+    """Publications are not joined beyond the bound; one that is larger goes alone."""
+    kafka = FakeKafka()
+    third = TRANSACTION_RECORDS_MAX // 3
+    done, groups = publish_all([third] * 6 + [TRANSACTION_RECORDS_MAX * 2], kafka)
+    assert done == list(range(7))
+    assert max(groups) <= 3
+    assert len(kafka.records) == third * 6 + TRANSACTION_RECORDS_MAX * 2
+
+
+@pytest.mark.parametrize("outcome", ["before", "after"])
+def test_a_failed_transaction_is_told_to_nobody(outcome: str) -> None:
+    """Unknown outcome: no publication of the group is reported as committed, committed or not."""
+    kafka = FakeKafka()
+    kafka.fails = lambda: outcome  # type: ignore[method-assign]
+    with pytest.raises(ExceptionGroup) as failure:
+        publish_all([1, 1, 1], kafka)
+    assert failure.group_contains(PublishFailed, depth=None)
+
+
+def test_a_shard_gives_up_after_failures_in_a_row() -> None:
+    """With a bound on failures, for commands that should end: the last failure is raised."""
+    world = World(FakeApi(["1"], make_sessions(["1"], 10, 0.0)), FakeKafka(failure_share=1.0))
+
+    async def main() -> None:
+        with pytest.raises(PublishFailed):
+            await world.shard().run(failures_max=3)
+
+    run(main)
+    assert world.kafka.opened == 3
+    assert len(world.diary.losses) == 2
+
+
+def test_a_drain_interrupts_the_backoff() -> None:
+    """Kafka is away and a stop comes: it does not wait for the next try."""
+    world = World(FakeApi(["1"], make_sessions(["1"], 10, 0.0)), FakeKafka(failure_share=1.0))
+
+    async def main() -> None:
+        await world.collect_for(100.0)
+
+    run(main)
+    assert 4 <= world.kafka.opened <= 12
