@@ -83,7 +83,7 @@ class _LeaveGroupResponseV3(Response):
     )
 
 
-class _LeaveGroupRequestV3(RequestStruct):
+class _LeaveGroupRequestV3(RequestStruct):  # type: ignore[misc]  # aiokafka has no types
     API_KEY = 13
     API_VERSION = 3
     RESPONSE_TYPE = _LeaveGroupResponseV3
@@ -93,7 +93,7 @@ class _LeaveGroupRequestV3(RequestStruct):
     )
 
 
-class _LeaveGroup(Request[_LeaveGroupRequestV3]):
+class _LeaveGroup(Request[_LeaveGroupRequestV3]):  # type: ignore[misc]  # aiokafka has no types
     """Asks for one member to be removed."""
 
     API_KEY = 13

@@ -1,7 +1,7 @@
 """What the membership of workers in their consumer group needs to be told.
 
-The one rule: a value that cannot work is refused here, when it is made; what only brokers can refuse is named in the log
-when they do.
+The one rule: a value that cannot work is refused here, when it is made; what only brokers can refuse is named in the
+log when they do.
 """
 
 from __future__ import annotations

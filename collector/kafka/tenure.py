@@ -1,6 +1,6 @@
 """How long a member of a consumer group may believe that it owns the shards it was given.
 
-The one rule: a pure decision. Times are passed in, seconds of one monotonic clock; nothing waits, nothing knows a client.
+The one rule: a pure decision. Times are passed in, seconds of one monotonic clock; it neither waits nor knows a client.
 
 Two bounds, so that a worker stops when others may own its shards:
 

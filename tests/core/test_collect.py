@@ -102,6 +102,7 @@ BAD_ROWS: list[tuple[Any, Reason]] = [
     ({**good(), "userSessionId": f"00009:{EPOCH}:aaaaaaaa"}, Reason.WRONG_ACCOUNT_GROUP),
     (good(port=70_000), Reason.SCHEMA),
     (good(port="80"), Reason.SCHEMA),
+    (good(port="8" * 15_000), Reason.SCHEMA),
     (good(experienceScore=1.5), Reason.SCHEMA),
     ({**good(), "date": "yesterday"}, Reason.SCHEMA),
     ({**good(), "date": None}, Reason.SCHEMA),
@@ -112,7 +113,7 @@ BAD_ROWS: list[tuple[Any, Reason]] = [
     (good(agentId="\udfff"), Reason.UNENCODABLE),
     ({**good(), "userSessionId": "\ud800"}, Reason.UNENCODABLE),
     (good(somethingNew=2**70), Reason.UNENCODABLE),
-    ({**good(), "date": f"2016-12-31T23:59:60.{'1' * 9_000}Z"}, Reason.UNENCODABLE),
+    ({**good(), "date": f"2016-12-31T23:59:60.{'1' * 15_000}Z"}, Reason.UNENCODABLE),
 ]
 
 

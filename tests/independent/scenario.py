@@ -5,7 +5,6 @@ One rule: what is compared comes from the API's own rows and from a reader that 
 
 import json
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,7 +126,8 @@ class Scenario:
 
     def compare(self) -> None:
         """Every session once, every bad row once with its bytes, and no rule of the API broken."""
-        assert self.problems() == []
+        if problems := self.problems():
+            raise AssertionError("\n".join(problems))
 
     def problems(self) -> list[str]:
         """What is wrong, in words."""
@@ -148,8 +148,3 @@ class Scenario:
 def now_s(api: Api) -> float:
     """The server's clock in whole seconds, as a date can show it."""
     return float(int(api.now()))
-
-
-def wait_s(seconds: float) -> None:
-    """Let the server's time pass, where the passing time is the subject."""
-    time.sleep(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+import trio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +108,18 @@ def test_a_drain_at_every_moment_of_the_first_seconds() -> None:
 
         run(main)
         world.assert_each_once(1.0)
+
+
+def test_a_drain_does_not_wait_for_answers() -> None:
+    """Requests on their way are given up by a drain: a slow API does not delay the end."""
+    world = small_world()
+    world.api.latency_s = lambda: 40.0
+
+    async def main() -> float:
+        await world.collect_for(60.0)
+        return trio.current_time()
+
+    assert run(main) <= 62.0
 
 
 def test_two_owners_at_once() -> None:
