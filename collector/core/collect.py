@@ -26,6 +26,9 @@ HEADER_OVERHEAD_BYTES = 10
 IDENTIFIER_CHARACTERS_MAX = 256
 """How much of a bad row's session id becomes the dead letter's key: it is for people, and must not outgrow the row."""
 
+SAMPLE_SESSIONS = 20
+"""Sessions of a page whose freshness is measured: a thousand would cost more than their schema."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
@@ -34,7 +37,9 @@ class Collected:
     Args:
         records: events, then dead letters.
         marks: what the page's rows are remembered by.
-        sessions: the fresh sessions in event form, for freshness and the live view.
+        events: how many of the records are events.
+        sample: some of their sessions, evenly spread, for freshness and the live view. All of them would hold a page's
+            memory while it waits for its commit.
         rounds: ``roundId`` of the page's rows in their order, for the walk.
         seen: rows that were published before.
         dead_letters: rows that became dead letters, by reason.
@@ -43,7 +48,8 @@ class Collected:
 
     records: Sequence[Record]
     marks: Marks
-    sessions: Sequence[Row]
+    events: int
+    sample: Sequence[Row]
     rounds: Sequence[int]
     seen: int
     dead_letters: Mapping[Reason, int]
@@ -85,7 +91,8 @@ class PageCollector:
         return Collected(
             records=[*records, *(dead_letter(letter, provenance) for letter in dead)],
             marks=marks,
-            sessions=sessions,
+            events=len(sessions),
+            sample=sessions[:: -(-len(sessions) // SAMPLE_SESSIONS)] if sessions else (),
             rounds=rows.rounds,
             seen=rows.seen + len(letters) - len(dead),
             dead_letters=Counter(letter.reason for letter in dead),

@@ -17,8 +17,10 @@ RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 300.0
 """A walk that failed is tried again after 1, 2, 4, ... 300 s, times 0.5 to 1: one bad account group costs little."""
 
+PARKED_FIRST_S = 60.0
 PARKED_S = 600.0
-"""A parked account group is asked once in this time: permissions do come back, and one request a while is cheap."""
+"""A parked account group is asked again after 1, 2, 4, 8, 10, 10 ... minutes: permissions do come back, a refusal may
+be a proxy's mistake, and one request a while is cheap."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class _Turn:
     failures: int = 0
     running: bool = False
     parked: str | None = None
+    parked_times: int = 0
     left: bool = False
 
 
@@ -71,7 +74,8 @@ class PollSchedule:
         turn = self._ended(aid)
         if turn is not None:
             due = max(now, started + self._poll_interval_min_s) if caught_up else now
-            turn.due, turn.failures, turn.parked = MonoS(due), 0, None
+            turn.due, turn.failures = MonoS(due), 0
+            turn.parked, turn.parked_times = None, 0
 
     def failed(self, aid: str, now: MonoS) -> None:
         """A walk broke off; try again later."""
@@ -87,7 +91,9 @@ class PollSchedule:
         if turn is None:
             return False
         news = turn.parked != reason
-        turn.due, turn.parked = MonoS(now + PARKED_S), reason
+        wait_s = min(PARKED_S, PARKED_FIRST_S * 2.0 ** min(turn.parked_times, 10))
+        turn.due, turn.parked = MonoS(now + wait_s), reason
+        turn.parked_times += 1
         return news
 
     def abandoned(self, now: MonoS) -> None:

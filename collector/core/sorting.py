@@ -71,6 +71,8 @@ def sort_rows(page: Page, aid: str, seen: SeenSessions) -> SortedRows:
             result.suspects.append((index, Reason.NOT_AN_OBJECT))
             continue
         identifier, round_id = row.get(id_field), row.get("roundId")
+        if type(round_id) is float and round_id.is_integer():  # 60.0 is an integer in JSON Schema
+            row["roundId"] = round_id = int(round_id)
         if type(identifier) is not str or not identifier or type(round_id) is not int:
             result.suspects.append((index, Reason.NO_IDENTITY))
             continue

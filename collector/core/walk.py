@@ -1,8 +1,8 @@
 """Follows one window page by page, and knows what its pages prove.
 
 Rule: a walk counts as coverage only when it came to its end, or as far as its rows prove that they come oldest first.
-An order is proven by rows, not by a page: ``ORDER_PROOF_ROWS`` rows in a row that never go back and span more than one
-round. Newest first, shuffled and one-row pages prove nothing, and only the end counts.
+An order is proven by rows, not by a page: ``ORDER_PROOF_ROWS`` rows in a row that never go back, span more than one
+round, and stand on more than one page. Newest first, shuffled and one-row pages prove nothing, and only the end counts.
 
 Invariants: a continuation is followed once (a second time is a loop), and no walk has more than ``pages_max`` pages.
 """
@@ -15,6 +15,9 @@ from enum import Enum
 from hashlib import blake2b
 
 from collector.core.model import EpochS, Page, PageRequest, Window
+
+ORDER_PROOF_PAGES = 2
+"""A page may be in order inside while the pages come newest first; that shows where the second one begins."""
 
 PAGES_MAX = 10_000
 """Ten million rows at the usual 1,000 a page: beyond that a walk has no end, or its window must be smaller."""
@@ -126,6 +129,8 @@ class Walk:
     def _proven(self) -> int | None:
         first, last = self._first_round, self._last_round
         if not self._in_order or first is None or last is None or self._ordered_rows < ORDER_PROOF_ROWS:
+            return None
+        if self.pages < ORDER_PROOF_PAGES:
             return None
         if first == last or not self.window.start <= last <= self._end():
             return None

@@ -70,7 +70,7 @@ async def _ask(client: Any, group_id: str, member_id: str, instance_id: str | No
     return errors[0](group_id) if errors else None
 
 
-class _LeaveGroupResponseV3(Response):
+class _LeaveGroupResponseV3(Response):  # type: ignore[misc]  # aiokafka has no types
     API_KEY = 13
     API_VERSION = 3
     SCHEMA = Schema(

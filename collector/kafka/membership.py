@@ -87,7 +87,7 @@ class ShardMembership:
         self._staying: anyio.CancelScope | None = None  # made by ``run``, as is the next one
         self._stopped: anyio.Event | None = None
         self._leaving = False
-        self._member_id = ""
+        self._client: GroupClient | None = None
 
     @property
     def owned(self) -> frozenset[int]:
@@ -128,13 +128,14 @@ class ShardMembership:
             self._staying.cancel()
             await self._stopped.wait()
         instance_id = self._settings.instance_id
-        if not (for_good if instance_id else self._member_id):
+        member_id = self._client.member_id if self._client is not None else ""
+        if not (for_good if instance_id else member_id):
             return
         try:
             await remove_member(
                 self._kafka,
                 self._group_id,
-                member_id="" if instance_id else self._member_id,
+                member_id="" if instance_id else member_id,
                 instance_id=instance_id,
                 timeout_s=_LEAVE_S,
             )
@@ -163,7 +164,9 @@ class ShardMembership:
         failures = 0
         while True:
             began_s = _now_s()
-            client = GroupClient(self._kafka, self._settings, tenure=self._tenure, changed=self._noted.set)
+            client = self._client = GroupClient(
+                self._kafka, self._settings, tenure=self._tenure, changed=self._noted.set
+            )
             try:
                 error = await self._use(client)
             finally:
@@ -171,12 +174,11 @@ class ShardMembership:
                 self._noted.set()
                 with anyio.CancelScope(shield=True):  # bounded by the client's own deadlines
                     await client.close()
-                self._member_id = client.member_id
             was_member = self._tenure.alive_s >= began_s
             failures = 1 if was_member and not isinstance(error, InstanceTaken) else failures + 1
             pause_s = self._pause_s(failures, error)
             self._log.warning(
-                "membership_rebuilt", detail=describe(error), remedy=_remedy(error), pause_s=round(pause_s, 1)
+                "membership_client_failed", detail=describe(error), remedy=_remedy(error), pause_s=round(pause_s, 1)
             )
             await anyio.sleep(pause_s)
 
@@ -209,7 +211,7 @@ class ShardMembership:
                 raise TimeoutError(f"no sign of life for {silent_s:.0f} s")
             errors += 1
             if errors == 1:
-                self._log.warning("membership_error", detail=describe(failure), remedy=_remedy(failure))
+                self._log.warning("membership_client_error", detail=describe(failure), remedy=_remedy(failure))
             if client.dead or "AssertionError" in str(failure) or errors >= self._settings.rebuild_errors:
                 raise failure
             await asyncio.sleep(backoff_s)

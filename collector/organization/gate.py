@@ -35,6 +35,9 @@ LOOK_AGAIN_S = 30.0
 CLOSING = (Rejection.UNAUTHORIZED, Rejection.VERSION_GONE)
 """Refusals that concern the whole organization."""
 
+GONE_IN_A_ROW = 5
+"""An API that worked and then answers 301, 404 or 410 this often in a row is gone; once may be a node's mistake."""
+
 Fingerprint = Callable[[], Awaitable[str]]
 
 Result = TypeVar("Result", Page, AccountGroupList)
@@ -86,6 +89,8 @@ class RequestGate:
         self._closed_until = MonoS(0)
         self._closed_times = 0
         self._closed_fingerprint: str | None = None
+        self._works = False  # whether the API answered as it should since the last refusals
+        self._gone_in_a_row = 0
 
     @property
     def closed(self) -> SourceError | None:
@@ -156,6 +161,7 @@ class RequestGate:
             raise
         finally:
             self._tell_budget(heard)
+        self._works, self._gone_in_a_row = True, 0
         if self._closed is not None:
             self._closed, self._closed_times = None, 0
             self._observer.resumed()
@@ -178,6 +184,10 @@ class RequestGate:
     def _close_on(self, error: SourceError, closing: tuple[Rejection, ...]) -> None:
         if not isinstance(error, ApiRejected) or error.kind not in closing:
             return
+        if error.kind is Rejection.VERSION_GONE:
+            self._gone_in_a_row += 1
+            if self._works and self._gone_in_a_row < GONE_IN_A_ROW:
+                return
         if self._closed is None:
             self._observer.stopped(error)
         self._closed = error

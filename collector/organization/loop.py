@@ -21,11 +21,11 @@ import random
 import anyio
 
 from collector.clock import Clock
-from collector.core.collect import PageCollector
+from collector.core.collect import Collected, PageCollector
 from collector.core.event import Provenance
 from collector.core.model import AccountGroup, MonoS, Page, Publication, State
 from collector.core.schedule import PollSchedule
-from collector.core.walk import Walk, WalkState
+from collector.core.walk import Step, Walk, WalkState
 from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError
 from collector.organization.gate import LOOK_AGAIN_S, Draining, Fingerprint, RequestGate
 from collector.organization.memory import AccountGroupMemory, OrganizationMemory
@@ -143,7 +143,8 @@ class Organization:
             try:
                 await self._list()
             except SourceError as error:
-                self._observer.failed(None, error, "list of account groups")
+                if self._gate.closed is None:  # else the gate said it
+                    self._observer.failed(None, error, "list of account groups")
                 final = isinstance(error, ApiRejected) and error.kind not in (*_ASK_AGAIN, Rejection.UNAUTHORIZED)
                 if self.settings.account_groups is not None and (final or tries >= LIST_TRIES):
                     # Some tokens may not list; what was configured is enough.
@@ -221,8 +222,8 @@ class Organization:
         try:
             state = WalkState.GOES_ON
             while state is WalkState.GOES_ON:
-                page = await self._fetch(walk)
-                state = await self._take(page, walk, group, publish)
+                # In one expression, so that nobody holds the page while it waits for its commit.
+                state = await self._take(self._collect(await self._fetch(walk), walk, group), walk, group, publish)
         except SourceError as error:
             self._walk_broke(walk, group, error)
             return
@@ -252,8 +253,8 @@ class Organization:
             await self._gate.pause(PAGE_RETRY_FIRST_S * 2**attempt * self._rng.uniform(0.5, 1.0))
         raise AssertionError("unreachable: the last try raises or returns")
 
-    async def _take(self, page: Page, walk: Walk, group: AccountGroupMemory, publish: Publish) -> WalkState:
-        """Publish one page. Memory moves here, after the commit, and nowhere else."""
+    def _collect(self, page: Page, walk: Walk, group: AccountGroupMemory) -> tuple[Collected, Step]:
+        """Decide about a page; the walk takes its step, nothing else changes."""
         now = self._gate.server_clock.now(self._clock.monotonic())
         provenance = Provenance(self.settings.name, walk.aid, walk.lane, walk.window, now)
         try:
@@ -265,7 +266,14 @@ class Organization:
         if collected.belongs_elsewhere:
             detail = f"asked for account group {walk.aid}, got sessions of another: may the token see {walk.aid}?"
             raise ApiRejected(Rejection.WRONG_ACCOUNT_GROUP, detail, page.answer)
-        step = walk.step(page, collected.rounds)
+        return collected, walk.step(page, collected.rounds)
+
+    async def _take(
+        self, decided: tuple[Collected, Step], walk: Walk, group: AccountGroupMemory, publish: Publish
+    ) -> WalkState:
+        """Publish one page. Memory moves here, after the commit, and nowhere else."""
+        collected, step = decided
+        now = self._gate.server_clock.now(self._clock.monotonic())
         advance = group.progress.advance(walk.window, walk.started_at, step.proven_until, now)
         writes = group.seen.write(collected.marks)
         expiry = group.seen.expire(advance.position.kept_from)
@@ -274,7 +282,7 @@ class Organization:
             await publish(Publication(collected.records, changes))
         group.seen.apply(writes, expiry)
         group.progress.apply(advance)
-        self._observer.published(walk, page, collected, group.progress, len(group.seen))
+        self._observer.published(walk, collected, group.progress, len(group.seen))
         return step.state
 
     def _walk_broke(self, walk: Walk, group: AccountGroupMemory, error: SourceError) -> None:
@@ -289,7 +297,8 @@ class Organization:
                 self._observer.parked(walk.aid, error)
             return
         self._schedule.failed(walk.aid, now)
-        self._observer.failed(walk.aid, error, _where(walk))
+        if self._gate.closed is None:  # else the gate said it
+            self._observer.failed(walk.aid, error, _where(walk))
 
 
 def _where(walk: Walk) -> str:

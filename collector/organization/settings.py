@@ -8,7 +8,7 @@ from typing import Protocol
 
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
-from collector.core.model import AccountGroup, Answer, MonoS, Page
+from collector.core.model import AccountGroup, Answer, MonoS
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
@@ -45,7 +45,7 @@ class Observer(Protocol):
     def answered(self, answer: Answer, budget: RequestBudget, clock: ServerClock, now: MonoS) -> None:
         """An answer arrived, or none (status 0)."""
 
-    def published(self, walk: Walk, page: Page, collected: Collected, progress: Progress, ids_kept: int) -> None:
+    def published(self, walk: Walk, collected: Collected, progress: Progress, ids_kept: int) -> None:
         """A page is durable."""
 
     def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:

@@ -6,6 +6,7 @@ sources are closed; the admin pages go last, so that the stop can be watched.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -18,7 +19,6 @@ from anyio.abc import TaskGroup
 from prometheus_client import CollectorRegistry
 
 from collector import __version__
-from collector.admin import admin_app, serve_admin
 from collector.clock import SystemClock
 from collector.composition import kafka_settings
 from collector.config import Config
@@ -41,6 +41,9 @@ KAFKA_RETRY_MAX_S = 15.0
 
 ONCE_FAILURES_MAX = 6
 """``--once`` gives up after so many failures in a row at the broker; a service goes on for ever."""
+
+GC_THRESHOLD = 20_000
+"""Allocations between two looks for garbage; a page is some 20,000 of them. Python's default is 700 or 2,000."""
 
 DRAIN_SHARE = 0.6
 """Part of the grace period for pages in hand; the rest is for closing producers."""
@@ -92,6 +95,9 @@ class _Service:
                 background.start_soon(self._heed_signals, background)
                 address = self._config.admin.address
                 if address is not None:
+                    # Imported here: four megabytes that a collector without admin pages does not need.
+                    from collector.admin import admin_app, serve_admin
+
                     app = admin_app(self._board.snapshot, self._registry)
                     background.start_soon(serve_admin, app, *address)
                 with self._working:
@@ -120,6 +126,11 @@ class _Service:
             metrics=Metrics(self._registry),
             board=self._board,
         )
+        # What is there now stays for good, and pages come and go in large numbers of young objects: looking at the
+        # former again and again, and so often, costs a tenth of all CPU.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 10, 10)
         self._board.phase = "collecting"
         self._log.info(
             "collecting",

@@ -68,5 +68,7 @@ def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
     root.handlers[:] = [handler]
     root.setLevel(number)
     # Libraries speak of every request and reconnection; what matters of it is in our own lines and metrics.
-    for name in ("httpx", "httpcore", "asyncio", "uvicorn", "aiokafka"):
+    for name in ("httpx", "httpcore", "asyncio", "uvicorn"):
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    # aiokafka calls an error what it tries again a moment later; what stays comes to us as an exception.
+    logging.getLogger("aiokafka").setLevel(number if number <= logging.DEBUG else logging.CRITICAL)

@@ -12,16 +12,13 @@ import structlog
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
 from collector.core.event import epoch_ms
-from collector.core.model import AccountGroup, Answer, MonoS, Page, Row
+from collector.core.model import AccountGroup, Answer, MonoS, Row
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
 from collector.errors import ApiRejected, PageMalformed, SourceError
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, StatusBoard
-
-SAMPLES_A_PAGE = 20
-"""Sessions of a page whose freshness is measured, evenly spread: a thousand would cost more than their schema."""
 
 SKEW_WARN_S = 2.0
 """A local clock this far off is worth a word; it harms nothing here, but logs will not match."""
@@ -74,12 +71,12 @@ class OrganizationTelemetry:
             self._skew_told = True
             self._log.warning("clocks differ", skew_s=round(clock.skew_s, 1), hint="server time is used throughout")
 
-    def published(self, walk: Walk, page: Page, collected: Collected, progress: Progress, ids_kept: int) -> None:
+    def published(self, walk: Walk, collected: Collected, progress: Progress, ids_kept: int) -> None:
         """A page is durable."""
         metrics, aid, name = self._metrics, walk.aid, self._name
         group = self._group(aid)
         group.pages += 1
-        group.events += len(collected.sessions)
+        group.events += collected.events
         group.seen_again += collected.seen
         group.ids_kept = ids_kept
         group.last_error = group.parked = None
@@ -87,7 +84,7 @@ class OrganizationTelemetry:
             group.covered_until, group.settled_until = progress.position.covered_until, progress.position.settled_until
             metrics.covered_until.labels(name, aid).set(progress.position.covered_until)
         metrics.pages.labels(name, aid, walk.lane).inc()
-        metrics.events.labels(name, aid).inc(len(collected.sessions))
+        metrics.events.labels(name, aid).inc(collected.events)
         metrics.seen.labels(name, aid).inc(collected.seen)
         metrics.ids_kept.labels(name, aid).set(ids_kept)
         metrics.parked.labels(name, aid).set(0)
@@ -103,7 +100,7 @@ class OrganizationTelemetry:
                     count=count,
                     hint="each is in the dead-letter topic with its reason; this line comes once a reason",
                 )
-        self._measure(group, collected.sessions)
+        self._measure(group, collected.sample)
 
     def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
         """A walk came to its end."""
@@ -138,7 +135,8 @@ class OrganizationTelemetry:
             aid=aid,
             kind=_kind(error),
             detail=error.detail,
-            hint="may the token see this account group? It is asked again every ten minutes; the others go on",
+            hint=_PARKED_HINTS.get(_kind(error), "the API refuses the request, see detail")
+            + "; asked again after a minute, then more rarely; the others go on",
         )
 
     def stopped(self, error: SourceError) -> None:
@@ -149,7 +147,7 @@ class OrganizationTelemetry:
             "organization stopped",
             kind=_kind(error),
             detail=error.detail,
-            hint="correct the token (a changed token file is noticed) or api_version; asked again in five minutes",
+            hint=_STOPPED_HINTS.get(_kind(error), "see detail") + "; asked again in five minutes",
         )
 
     def resumed(self) -> None:
@@ -173,7 +171,7 @@ class OrganizationTelemetry:
         server_ms = (now + self._status.server_offset_s) * 1000
         freshness = self._metrics.freshness.labels(self._name, group.aid)
         lateness = self._metrics.lateness.labels(self._name, group.aid)
-        for session in sessions[:: -(-len(sessions) // SAMPLES_A_PAGE)]:
+        for session in sessions:
             date_ms = epoch_ms(session["date"])
             fresh_s = max(0.0, (server_ms - date_ms) / 1000)
             freshness.observe(fresh_s)
@@ -239,3 +237,13 @@ def _kind(error: SourceError) -> str:
     if isinstance(error, ApiRejected):
         return error.kind.value
     return "page_malformed" if isinstance(error, PageMalformed) else "walk_given_up"
+
+
+_PARKED_HINTS = {
+    "forbidden": "may the token see this account group",
+    "wrong_account_group": "may the token see this account group",
+}
+_STOPPED_HINTS = {
+    "unauthorized": "correct the token; a changed token file is noticed within seconds",
+    "version_gone": "is base_url right, and does api_version still exist there",
+}

@@ -41,7 +41,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.budget = RequestBudget(share, Random(seed))
         self.in_flight: list[InFlight] = []
         self.hold_until = -math.inf
-        self.unsteady = False  # the limit was lowered inside a window: what was spent before cannot be undone
+        self.unsteady = False  # what was spent before cannot be undone: see where it is set
 
     @property
     def mono(self) -> MonoS:
@@ -96,13 +96,16 @@ class BudgetMachine(RuleBasedStateMachine):
         status, quota, date = request.answer
         self.budget.answered(status, quota, date, self.mono)
         if status == 429:
-            reset_s = quota.reset_at - date if quota.reset_at is not None else 60.0
-            self.hold_until = max(self.hold_until, self.mono + min(reset_s, HOLD_MAX_S) - RESET_JITTER_S)
+            # The true reset: `Date` has whole seconds, so what one answer tells may be a second more than the truth.
+            reset = quota.reset_at - EPOCH if quota.reset_at is not None else self.mono + 59.0
+            self.hold_until = max(self.hold_until, min(reset, self.mono + HOLD_MAX_S))
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data(), given_up=st.booleans())
     def answer_is_lost(self, data: st.DataObject, given_up: bool) -> None:
         self.in_flight.remove(data.draw(st.sampled_from(self.in_flight)))
+        # Nothing is known yet, and a probe was lost: the next one cannot know that the quota is this small.
+        self.unsteady = self.unsteady or self.budget.limit is None
         self.budget.abandoned() if given_up else self.budget.failed(self.mono)
 
     # --- the others ---

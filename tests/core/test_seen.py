@@ -48,11 +48,11 @@ def test_a_restore_takes_chunks_in_any_order(seed: int) -> None:
     restored = SeenSessions(PREFIX, AID)
     for key, value in items:
         restored.restore(key, value)
-    publish(restored, durable, Marks(regular={EPOCH: [suffix(99_999)]}))
+    publish(restored, durable, Marks(regular={EPOCH: [suffix(90_000 + number) for number in range(100)]}))
     again = SeenSessions(PREFIX, AID)
     for key, value in durable.items():
         again.restore(key, value)
-    assert len(again) == len(seen) + 1
+    assert len(again) == len(seen) + 100
     assert all(again.has_id(regular_id(EPOCH + page % 60 * 60, suffix(page * 100 + 7))) for page in range(30))
 
 

@@ -26,7 +26,16 @@ def step(walk: Walk, rounds: list[int], continuation: str | None = "more", date:
 
 def test_rows_in_order_prove_what_lies_before_the_last() -> None:
     """Twenty rows oldest first, over more than a round: everything before the last one's round was shown."""
-    assert step(make_walk(), ORDERED) == Step(WalkState.GOES_ON, ORDERED[-1])
+    walk = make_walk()
+    assert step(walk, ORDERED[:5], "first") == Step(WalkState.GOES_ON, None)
+    assert step(walk, ORDERED[5:], "second") == Step(WalkState.GOES_ON, ORDERED[-1])
+
+
+def test_a_first_page_proves_nothing() -> None:
+    """Its rows may be in order while the pages come newest first; that shows on the second one."""
+    walk = make_walk()
+    assert step(walk, [r + 3_000 for r in ORDERED], "newest").proven_until is None
+    assert step(walk, ORDERED, "older").proven_until is None
 
 
 @pytest.mark.parametrize(
@@ -44,15 +53,19 @@ def test_rows_in_order_prove_what_lies_before_the_last() -> None:
 )
 def test_other_rows_prove_nothing(rounds: list[int]) -> None:
     """Only the end of the walk counts when the order of its rows is not shown."""
-    assert step(make_walk(), rounds) == Step(WalkState.GOES_ON, None)
+    walk = make_walk()
+    half = len(rounds) // 2
+    assert step(walk, rounds[:half], "first") == Step(WalkState.GOES_ON, None)
+    assert step(walk, rounds[half:], "second") == Step(WalkState.GOES_ON, None)
 
 
 def test_a_row_that_goes_back_ends_the_proof_for_good() -> None:
     """Pages that are each in order, but not with each other, prove nothing from then on."""
     walk = make_walk()
-    assert step(walk, ORDERED, "a").proven_until == ORDERED[-1]
-    assert step(walk, ORDERED, "b").proven_until is None
-    assert step(walk, [ORDERED[-1] + 60] * 30, "c").proven_until is None
+    assert step(walk, ORDERED[:5], "a").proven_until is None
+    assert step(walk, ORDERED[5:], "b").proven_until == ORDERED[-1]
+    assert step(walk, ORDERED, "c").proven_until is None
+    assert step(walk, [ORDERED[-1] + 60] * 30, "d").proven_until is None
 
 
 def test_single_rows_prove_together() -> None:
@@ -77,7 +90,9 @@ def test_the_end_covers_no_more_than_the_server_knew(started_at: float, date: fl
 
 def test_a_proof_reaches_no_further_than_the_server_knew() -> None:
     """A row from the future (an agent's wrong clock) proves nothing."""
-    assert step(make_walk(EPOCH + 600.0), ORDERED).proven_until is None
+    walk = make_walk(EPOCH + 600.0)
+    step(walk, ORDERED[:5], "first")
+    assert step(walk, ORDERED[5:], "second").proven_until is None
 
 
 @given(links=st.lists(st.sampled_from("abcde"), min_size=1, max_size=12))

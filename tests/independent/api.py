@@ -126,7 +126,9 @@ class Api:
         answer.headers.update(headers if answer.status < 400 or self.headers_on_errors else {})
         return answer
 
-    def _error(self, status: int, body: bytes, headers: dict[str, str], content_type: str = "application/problem+json") -> Answer:
+    def _error(
+        self, status: int, body: bytes, headers: dict[str, str], content_type: str = "application/problem+json"
+    ) -> Answer:
         return Answer(status, body, headers if self.headers_on_errors else {}, content_type)
 
     def _authorize(self, request: Request) -> Answer | None:
@@ -135,7 +137,9 @@ class Api:
             self.blame(request, f"{len(given)} Authorization headers")
         wanted = {f"Bearer {token}" for token in self.accepted or {self.token}}
         if self.user is not None:
-            wanted = {"Basic " + base64.b64encode(f"{self.user}:{t}".encode()).decode() for t in self.accepted or {self.token}}
+            wanted = {
+                "Basic " + base64.b64encode(f"{self.user}:{t}".encode()).decode() for t in self.accepted or {self.token}
+            }
         if len(given) == 1 and given[0] in wanted:
             return None
         body = {"error": "invalid_token", "error_description": "Invalid access token"}
@@ -144,10 +148,18 @@ class Api:
     def _account_groups(self, request: Request) -> Answer:
         existing = [aid for aid, since in self.groups.items() if since <= self.now()]
         if request.path.startswith("/v7"):
-            groups = [{"aid": aid, "accountGroupName": f"G {aid}", "isDefaultAccountGroup": i == 0} for i, aid in enumerate(existing)]
+            groups = [
+                {"aid": aid, "accountGroupName": f"G {aid}", "isDefaultAccountGroup": i == 0}
+                for i, aid in enumerate(existing)
+            ]
         else:
-            groups = [{"aid": int(aid), "accountGroupName": f"G {aid}", "default": int(i == 0)} for i, aid in enumerate(existing)]
-        return Answer(200, json.dumps({"accountGroups": groups}).encode(), content_type="application/hal+json;charset=UTF-8")
+            groups = [
+                {"aid": int(aid), "accountGroupName": f"G {aid}", "default": int(i == 0)}
+                for i, aid in enumerate(existing)
+            ]
+        return Answer(
+            200, json.dumps({"accountGroups": groups}).encode(), content_type="application/hal+json;charset=UTF-8"
+        )
 
     def _list(self, request: Request) -> Answer:
         query = request.query
@@ -199,7 +211,8 @@ class Api:
         def look() -> list[Row]:
             now = self.now()
             chosen = [
-                row for row in self.rows
+                row
+                for row in self.rows
                 if row.aid == walk.aid and row.visible_at <= now and walk.begin <= row.date <= walk.end
             ]
             return self.order(sorted(chosen, key=lambda row: row.date))
@@ -214,7 +227,12 @@ class Api:
         if as_xml and not request.path.endswith(".json"):
             inside = b"".join(self.encoding.xml_row(row) for row in rows)
             pages = f"<pages><current>1</current>{f'<next>{escape(link)}</next>' if link else ''}</pages>"
-            return Answer(200, b"<response>" + inside + pages.encode() + b"</response>", content_type="text/xml", delay_s=self.page_delay_s)
+            return Answer(
+                200,
+                b"<response>" + inside + pages.encode() + b"</response>",
+                content_type="text/xml",
+                delay_s=self.page_delay_s,
+            )
         body = b"[" + b" ,".join(self.encoding.json_row(row) for row in rows) + b"]"
         links = json.dumps(self._links(link, v7)).encode()
         name = b"results" if v7 else b"userSessions"
@@ -225,10 +243,22 @@ class Api:
         if v7:
             if link is not None:
                 return {"_links": {"next": {"href": link}, "self": {"href": "https://elsewhere.example/"}}}
-            return {"missing": {}, "empty": {"_links": {}}, "null": {"_links": None}, "next-null": {"_links": {"next": None}}}[self.last_links]
+            v7_ends: dict[str, dict[str, object]] = {
+                "missing": {},
+                "empty": {"_links": {}},
+                "null": {"_links": None},
+                "next-null": {"_links": {"next": None}},
+            }
+            return v7_ends[self.last_links]
         if link is not None:
             return {"pages": {"current": 1, "next": link}}
-        return {"missing": {}, "empty": {"pages": {"current": 1}}, "null": {"pages": None}, "next-null": {"pages": {"current": 1, "next": None}}}[self.last_links]
+        v6_ends: dict[str, dict[str, object]] = {
+            "missing": {},
+            "empty": {"pages": {"current": 1}},
+            "null": {"pages": None},
+            "next-null": {"pages": {"current": 1, "next": None}},
+        }
+        return v6_ends[self.last_links]
 
     def _link(self, request: Request, walk: Walk, position: Position, v7: bool) -> str:
         cursor = secrets.token_urlsafe(24) + "=="

@@ -54,7 +54,11 @@ class Quota:
             left = max(0, limit - window.ours - window.others)
             prefix = "X-Organization-Rate-Limit-"
             reset = (index + 1) * WINDOW_S
-            return granted, {prefix + "Limit": str(limit), prefix + "Remaining": str(left), prefix + "Reset": str(reset)}
+            return granted, {
+                prefix + "Limit": str(limit),
+                prefix + "Remaining": str(left),
+                prefix + "Reset": str(reset),
+            }
 
     def _let_others_spend(self, now: float) -> None:
         since = now if self._others_until is None else self._others_until

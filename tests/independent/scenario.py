@@ -6,7 +6,7 @@ One rule: what is compared comes from the API's own rows and from a reader that 
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +65,7 @@ class Scenario:
             self.config.write_text(
                 f"{self.top}"
                 f'[kafka]\nbootstrap_servers = "{self.bootstrap_servers}"\ntopic_prefix = "{self.topic_prefix}"\n'
-                f'event_partitions = 2\nshards = 2\n'
+                f"event_partitions = 2\nshards = 2\n"
                 f'[[organizations]]\nname = "{self.name}"\ntoken_file = "{self.token_file}"\n'
                 f'base_url = "http://127.0.0.1:{self.listener.port}"\n{self.organization}'
             )
@@ -111,9 +111,11 @@ class Scenario:
         try:
             wait_until("every row was shown", shown, deadline_s, alive=[self.process])
         except AssertionError as error:
-            raise AssertionError(f"{error}; {len(last)} rows were not, such as {last[:1]}; its log:\n{self.log.read_text()[-3000:]}") from None
+            raise AssertionError(
+                f"{error}; {len(last)} rows were not, such as {last[:1]}; its log:\n{self.log.read_text()[-3000:]}"
+            ) from None
 
-    def wait_for(self, what: str, seen: "object", deadline_s: float) -> None:
+    def wait_for(self, what: str, seen: Callable[[], object], deadline_s: float) -> None:
         """Wait for a condition while the collector lives."""
         assert self.process is not None
         wait_until(what, seen, deadline_s, alive=[self.process])
@@ -136,7 +138,11 @@ class Scenario:
         truth = {(row.aid, row.session_id) for row in self.api.rows if row.session_id is not None}
         letters = Counter(read_committed(self.bootstrap_servers, f"{self.topic_prefix}.user-sessions.dlq").values)
         bad = {row.raw for row in self.api.rows if row.session_id is None}
-        found = [f"missing: {len(missing)} of {len(truth)}, such as {sorted(missing)[:3]}" for missing in [truth - set(published)] if missing]
+        found = [
+            f"missing: {len(missing)} of {len(truth)}, such as {sorted(missing)[:3]}"
+            for missing in [truth - set(published)]
+            if missing
+        ]
         found += [f"{n} times: {key}" for key, n in published.items() if n > 1][:5]
         found += [f"never offered: {key}" for key in set(published) - truth][:5]
         found += [f"dead letter missing: {raw!r}" for raw in bad - set(letters)][:5]

@@ -147,6 +147,6 @@ def bad_rows(aid: str, date: float, visible_at: float, mark: str) -> Iterator[Ro
         f'{{ "id":"{mark}-port","date":"{at}","roundId":{int(date)},"port":70000}}',
         f'{{"id":"{mark}-\\u00e9-when","date":"yesterday","roundId":{int(date)}}}',
         f'"just text \\/ {mark}"',
-        f"[1, 2,  3.0, \"{mark}\"]",
+        f'[1, 2,  3.0, "{mark}"]',
     ):
         yield Row(aid, date, visible_at, None, raw=raw.encode())

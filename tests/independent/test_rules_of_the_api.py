@@ -82,7 +82,11 @@ def test_a_redirect_is_not_followed(kafka_cluster: KafkaCluster, kafka_topic_pre
         def redirect(request: Request) -> Answer | None:
             in_mid_walk = "cursor" in dict(request.query)
             location = f"http://127.0.0.1:{elsewhere.port}{request.target}"
-            return Answer(302 + 5 * in_mid_walk, headers={"Location": location}) if "aid=7626" in request.target or in_mid_walk else None
+            return (
+                Answer(302 + 5 * in_mid_walk, headers={"Location": location})
+                if "aid=7626" in request.target or in_mid_walk
+                else None
+            )
 
         api.fault = redirect
         scenario.start()
@@ -112,7 +116,7 @@ def test_an_account_group_that_is_forbidden_does_not_stop_the_others(
 def test_what_others_need_of_the_quota_is_left(
     kafka_cluster: KafkaCluster, kafka_topic_prefix: str, tmp_path: Path
 ) -> None:
-    """A long first walk, with a minute's change in it and others that spend: no 429, and a fifth of the quota is left."""
+    """A long walk over a minute's change, while others spend: no 429, and a fifth of the quota is left."""
     skew_s = 60 - time.time() % 60 - 6  # the server's minute ends six seconds after the start
     api = Api(
         quota=Quota(clock=lambda: time.time() + skew_s, limit=lambda now: 240, others_per_s=0.5),

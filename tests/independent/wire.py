@@ -80,7 +80,11 @@ class Spelling:
         """A header's name in this case."""
         if self.names == "lower":
             return header.lower()
-        return header if self.names == "documented" else "".join(c.upper() if i % 2 else c.lower() for i, c in enumerate(header))
+        return (
+            header
+            if self.names == "documented"
+            else "".join(c.upper() if i % 2 else c.lower() for i, c in enumerate(header))
+        )
 
 
 Handler = Callable[[Request], Answer]

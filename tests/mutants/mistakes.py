@@ -3,7 +3,13 @@
 Add one whenever a promise gets a test: the line that keeps it, and the line that breaks it.
 """
 
+from pathlib import Path
+
+import orjson
+
 from tests.mutants.runner import Mistake
+
+# ruff: noqa: E501 - a line that is right and the one that breaks it stand as they are
 
 SINK = "collector/kafka/sink.py"
 READER = "collector/kafka/reader.py"
@@ -93,4 +99,184 @@ KAFKA = (
     ),
 )
 
-MISTAKES = KAFKA
+BUDGET = "collector/core/budget.py"
+SEEN = "collector/core/seen.py"
+PROGRESS = "collector/core/progress.py"
+LOOP = "collector/organization/loop.py"
+
+CORE = (
+    Mistake(
+        "local clock for the reset",
+        "collector/organization/gate.py",
+        "self.server_clock.observe(answer.date, now)\n"
+        "            date = answer.date if answer.date is not None else self.server_clock.now(now)",
+        "self.server_clock.observe(answer.date, now)\n            date = self._clock.wall()",
+        ("tests/organization/test_quota.py::test_the_local_clock_moves_no_request",),
+    ),
+    Mistake(
+        "requests in flight are not subtracted from the quota",
+        BUDGET,
+        "self.remaining - self.in_flight - self._lost - others",
+        "self.remaining - self._lost - others",
+        (
+            "tests/core/test_budget_machine.py::TestBudget",
+            "tests/core/test_budget.py::test_the_share_is_used_and_never_exceeded",
+        ),
+    ),
+    Mistake(
+        "nothing is left to others",
+        BUDGET,
+        "self.remaining - self.in_flight - self._lost - others",
+        "self.remaining - self.in_flight - self._lost",
+        ("tests/core/test_budget.py::test_the_share_is_used_and_never_exceeded",),
+    ),
+    Mistake(
+        "a 5xx ends the wait for the reset",
+        BUDGET,
+        "quiet_until = max(self._hold_until, self._backoff_until)",
+        "quiet_until = self._backoff_until if self._failures else self._hold_until",
+        ("tests/core/test_budget.py::test_a_429_without_reset_holds_a_window",),
+    ),
+    Mistake(
+        "everybody probes at once",
+        BUDGET,
+        "if self.in_flight and (self._failures or self.limit is None):",
+        "if self.in_flight and self._failures:",
+        ("tests/core/test_budget.py::test_the_first_answer_is_waited_for",),
+    ),
+    Mistake(
+        "memory moves before the commit",
+        LOOP,
+        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes))\n"
+        "        group.seen.apply(writes, expiry)\n        group.progress.apply(advance)",
+        "        group.seen.apply(writes, expiry)\n        group.progress.apply(advance)\n"
+        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes))\n"
+        "        writes = group.seen.write(collected.marks)",
+        ("tests/organization/test_memory_after_commit.py::test_memory_moves_after_the_commit",),
+    ),
+    Mistake(
+        "seen ids are not durable",
+        LOOP,
+        "changes = (*advance.changes, *writes.changes, *expiry.changes)",
+        "changes = (*advance.changes, *expiry.changes)",
+        ("tests/organization/test_exactly_once.py::test_processes_that_die_and_stop",),
+    ),
+    Mistake(
+        "progress is durable before its events",
+        LOOP,
+        "            await publish(Publication(collected.records, changes))",
+        "            await publish(Publication((), changes))\n            await publish(Publication(collected.records, ()))",
+        (
+            "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
+            "tests/organization/test_exactly_once.py::test_processes_that_die_and_stop",
+        ),
+    ),
+    Mistake(
+        "a failed publication is sent again by hand",
+        "collector/shard.py",
+        "                await self._sink.publish(Publication(records, changes))",
+        "                try:\n                    await self._sink.publish(Publication(records, changes))\n"
+        "                except PublishFailed:\n                    self._sink.publishing = False\n"
+        "                    await self._sink.publish(Publication(records, changes))",
+        ("tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",),
+    ),
+    Mistake(
+        "a failed publication is swallowed",
+        "collector/shard.py",
+        "                await self._sink.publish(Publication(records, changes))",
+        "                try:\n                    await self._sink.publish(Publication(records, changes))\n"
+        "                except PublishFailed:\n                    pass",
+        (
+            "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
+            "tests/organization/test_group_commit.py::test_a_failed_transaction_is_told_to_nobody",
+        ),
+    ),
+    Mistake(
+        "the memory survives a failure",
+        "collector/organization/memory.py",
+        "self._groups, self._not_restored = {}, {}",
+        "self._not_restored = {}",
+        ("tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",),
+    ),
+    Mistake(
+        "no overlap: windows begin where the last one ended",
+        PROGRESS,
+        "settled = max(settled, min(until, int(started_at) - self._settings.overlap_s))",
+        "settled = max(settled, until)",
+        ("tests/core/test_progress_machine.py::TestProgress",),
+    ),
+    Mistake(
+        "ids are dropped while a window can still show them",
+        PROGRESS,
+        "keep_from = hour_of(min(settled, int(now) - self._settings.late_horizon_s) - KEEP_MARGIN_S)",
+        "keep_from = hour_of(int(now) + 3600)",
+        ("tests/core/test_progress_machine.py::TestProgress",),
+    ),
+    Mistake(
+        "every page is taken for ordered",
+        "collector/core/walk.py",
+        "                self._in_order = False\n                return",
+        "                pass",
+        ("tests/core/test_walk.py::test_other_rows_prove_nothing",),
+    ),
+    Mistake(
+        "a circle of next links is walked for ever",
+        "collector/core/walk.py",
+        "        if fingerprint in self._followed:",
+        "        if False:",
+        (
+            "tests/core/test_walk.py::test_every_walk_ends",
+            "tests/organization/test_answers.py::test_next_links_in_a_circle_do_not_hold_anyone_up",
+        ),
+    ),
+    Mistake(
+        "a dead letter is repeated by the overlap",
+        "collector/core/collect.py",
+        "if value in taken or seen.has_digest(value):",
+        "if value in taken:",
+        ("tests/core/test_collect.py::test_a_bad_row_is_a_dead_letter_once",),
+    ),
+    Mistake(
+        "one 401 does not stop the organization",
+        "collector/organization/gate.py",
+        "CLOSING = (Rejection.UNAUTHORIZED, Rejection.VERSION_GONE)",
+        "CLOSING = (Rejection.VERSION_GONE,)",
+        ("tests/organization/test_answers.py::test_the_whole_organization_stops",),
+    ),
+    Mistake(
+        "one wild clock moves the windows",
+        "collector/core/server_clock.py",
+        "        if agrees or (",
+        "        if True or (",
+        ("tests/core/test_server_clock.py::test_one_wild_date_moves_nothing",),
+    ),
+)
+
+SOURCE = (
+    Mistake(
+        "a next link may lead to another host",
+        "collector/sources/thousandeyes/address.py",
+        "if origin != self.origin:",
+        "if False:",
+        ("tests/sources/test_next_links.py::test_links_elsewhere_are_not_followed",),
+    ),
+)
+
+
+def _lines() -> tuple[Mistake, ...]:
+    """Many small ones: a line of the core or the loop each, named by what stands there instead."""
+    entries = orjson.loads((Path(__file__).parent / "lines.json").read_bytes())
+    return tuple(
+        Mistake(
+            f"{number:03} {Path(entry['file']).stem}: {' '.join(entry['new'].split())[:60] or 'left out'}",
+            entry["file"],
+            entry["old"],
+            entry["new"],
+            (entry["caught_by"],),
+        )
+        for number, entry in enumerate(entries, 1)
+    )
+
+
+LINES = _lines()
+MISTAKES = KAFKA + CORE + SOURCE + LINES

@@ -68,7 +68,7 @@ def test_one_account_group_does_not_delay_the_others(error: SourceError) -> None
     parked = getattr(error, "kind", None) is not None
     assert world.diary.parked_aids == ([BAD] if parked else [])
     asked = [request for _, request in world.api.asked if request is not None and request.aid == BAD]
-    assert len(asked) <= (3 if parked else 60)
+    assert len(asked) <= (5 if parked else 60)
 
 
 def test_a_parked_account_group_comes_back() -> None:
@@ -321,3 +321,17 @@ def test_an_account_group_that_flickers_is_walked_once_at_a_time() -> None:
 
     run(main)
     world.assert_each_once(1_000.0)
+
+
+def test_one_stray_404_stops_nobody() -> None:
+    """An API that works and answers 404 once goes on being asked; only several in a row mean that it is gone."""
+    world = World(FakeApi(AIDS, make_sessions(AIDS, 100, 300.0)))
+    strays = iter([False] * 10 + [True])
+    world.api.fault = lambda request: rejected(Rejection.VERSION_GONE) if request and next(strays, False) else None
+
+    async def main() -> None:
+        await world.collect_for(300.0 + OVERLAP_S)
+
+    run(main)
+    assert world.diary.stops == []
+    world.assert_each_once(300.0)

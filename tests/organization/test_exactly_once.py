@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collector.core.model import Publication
 from tests.organization.fakes import FakeApi, FakeKafka, FakeSink
-from tests.organization.world import OVERLAP_S, World, make_sessions, run
+from tests.organization.world import LOOKBACK_S, OVERLAP_S, World, make_sessions, run
 
 AIDS = ["11", "12", "13"]
 QUIET_S = 2.0 * OVERLAP_S
@@ -176,6 +176,19 @@ def test_a_worn_out_sink_is_replaced() -> None:
     run(main)
     assert len(opened) == 4
     world.assert_each_once(600.0)
+
+
+def test_a_new_process_goes_on_where_the_last_one_stopped() -> None:
+    """After an outage longer than the first run's reach, the first windows begin where everything was settled."""
+    world = small_world(until_s=600.0)
+
+    async def main() -> None:
+        await world.collect_for(300.0)
+        await anyio.sleep(2.0 * LOOKBACK_S)
+        await world.catch_up()
+
+    run(main)
+    world.assert_each_once(2.0 * LOOKBACK_S)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

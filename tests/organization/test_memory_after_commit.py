@@ -1,0 +1,41 @@
+"""Memory moves after the commit: a publication that failed was never published, whoever keeps the memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.core.model import Destination, Publication
+from collector.errors import PublishFailed
+from tests.core.pages import EPOCH
+from tests.organization.fakes import FakeApi
+from tests.organization.world import World, make_sessions, run
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_memory_moves_after_the_commit(failing: int) -> None:
+    """A publication that fails leaves no trace in memory: without any restore its sessions are still fresh."""
+    world = World(FakeApi(["7625"], make_sessions(["7625"], 60, 0.0), page_rows=25), concurrency=1)
+    published: list[str] = []
+    publications = 0
+
+    async def publish(publication: Publication) -> None:
+        nonlocal publications
+        publications += 1
+        if publications == failing:
+            raise PublishFailed("on purpose")
+        published.extend(r.key.decode() for r in publication.records if r.destination is Destination.EVENTS)
+
+    async def main() -> None:
+        world.shard()
+        world.organization.restore({})
+        for _ in range(2):
+            try:
+                await world.organization.run(publish, until_caught_up=True)
+            except* PublishFailed:
+                world.organization._schedule.abandoned(0.0)  # what a restore would do, but without forgetting
+
+    run(main)
+    assert publications > failing
+    visible = {session.identifier for session in world.api.sessions if session.committed <= EPOCH}
+    assert visible <= set(published)
+    assert len(published) == len(set(published))
