@@ -17,7 +17,7 @@ run: .venv/.run-is-ready ## the demo: simulated API, real Kafka, collector (DURA
 	@exec .venv/bin/te-collector demo $(if $(DURATION),--duration $(DURATION))
 
 test: lint types layers ## quick checks, then all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 fmt: .venv/.dev-is-ready ## format the code
 	@$(PY) -m ruff check --quiet --fix-only .

@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.kafka.administration import cluster
+from collector.kafka.leave_group import remove_member
 from collector.kafka.membership import ShardMembership
 from collector.kafka.membership_settings import MembershipSettings
 from collector.kafka.settings import KafkaSettings
@@ -125,6 +126,20 @@ async def test_planned_leave_is_taken_over_at_once(kafka_cluster: KafkaCluster, 
         await leaver.membership.leave()
         assert leaver.owned == frozenset()
         await heir.until(lambda: heir.owned == ALL, 2)
+
+
+async def test_removed_member_stops_and_comes_back(kafka_cluster: KafkaCluster, kafka_topic_prefix: str) -> None:
+    """A member that hears that it is none any more owns nothing from then on, until it is given something anew."""
+    kafka = await shards_topic(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    async with member(kafka) as removed, member(kafka) as other:
+        await until_shared(removed, other)
+        seen = len(removed.changes)
+        assert removed.membership._client is not None
+        member_id = removed.membership._client.member_id
+        await remove_member(kafka, quick().group(kafka), member_id=member_id, timeout_s=5)
+        await removed.until(lambda: len(removed.changes) == seen + 2)
+        assert removed.changes[-2] == frozenset()
+        await until_shared(removed, other)
 
 
 async def test_leave_while_the_group_waits_for_others(kafka_cluster: KafkaCluster, kafka_topic_prefix: str) -> None:
