@@ -132,7 +132,7 @@ async def test_walks_find_the_truth(variant: str, switches: dict[str, Any]) -> N
                 assert ids <= {session["id"] for session in expected["sessions"]}
             else:
                 assert ids == {session["id"] for session in expected["sessions"]}
-            assert len(pages) > 2
+                assert len(pages) > 2
             assert ids
             for row in found:
                 assert schema.violation(row) is None
