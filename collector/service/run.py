@@ -42,8 +42,8 @@ KAFKA_RETRY_MAX_S = 15.0
 ONCE_FAILURES_MAX = 6
 """``--once`` gives up after so many failures in a row at the broker; a service goes on for ever."""
 
-GC_THRESHOLD = 20_000
-"""Allocations between two looks for garbage; a page is some 20,000 of them. Python's default is 700 or 2,000."""
+GC_THRESHOLD = 5_000
+"""Allocations between two looks for garbage; a page is some 20,000 of them, and Python's default is 700 or 2,000."""
 
 DRAIN_SHARE = 0.6
 """Part of the grace period for pages in hand; the rest is for closing producers."""
