@@ -31,6 +31,12 @@ def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
+def lead(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put first what people look for first: when, how serious, what."""
+    leading = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**leading, **event}
+
+
 def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
     """Send the logs of the collector and of its libraries to standard error.
 
@@ -49,7 +55,7 @@ def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
     if people:
         last = [hide_secrets, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
-        last = [structlog.processors.format_exc_info, hide_secrets, structlog.processors.JSONRenderer()]
+        last = [structlog.processors.format_exc_info, hide_secrets, lead, structlog.processors.JSONRenderer()]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -87,6 +87,17 @@ def test_the_first_answer_is_waited_for() -> None:
     assert budget.ready_at(MonoS(5.0)) == NEVER
 
 
+def test_after_the_reset_one_probe_tells_the_new_quota() -> None:
+    """What is left of a new window is not known: one request, and the next one after its answer."""
+    budget = RequestBudget(0.8, Random(0))
+    budget.sent(MonoS(0.0))
+    budget.answered(200, Quota(240, 239, NEXT_MINUTE), HALF_PAST, MonoS(0.1))
+    budget.sent(MonoS(40.0))
+    assert budget.ready_at(MonoS(50.0)) == NEVER
+    budget.answered(200, Quota(240, 239, EpochS(NEXT_MINUTE + 60.0)), EpochS(NEXT_MINUTE + 10.0), MonoS(50.1))
+    assert budget.ready_at(MonoS(50.1)) < MonoS(52.0)
+
+
 def test_no_quota_told_means_the_documented_default() -> None:
     """Answers without quota headers: the documented limit times the share, evenly."""
     budget = RequestBudget(0.5, Random(0))

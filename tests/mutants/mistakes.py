@@ -128,7 +128,10 @@ CORE = (
         BUDGET,
         "self.remaining - self.in_flight - self._lost - others",
         "self.remaining - self.in_flight - self._lost",
-        ("tests/core/test_budget.py::test_the_share_is_used_and_never_exceeded",),
+        (
+            "tests/organization/test_quota.py::test_others_get_what_they_take",
+            "tests/core/test_budget_machine.py::TestBudget",
+        ),
     ),
     Mistake(
         "a 5xx ends the wait for the reset",

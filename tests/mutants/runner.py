@@ -17,6 +17,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("collector", "schemas", "tests", "pyproject.toml")
 TEST_DEADLINE_S = 300
+HANGS_S = "100"
+"""A test that takes longer hangs because of the mistake, and fails by pytest's own time-out; the slowest takes 40 s."""
+
 FAILED = 1
 """pytest's exit code for 'tests were run, some failed'; anything else proves nothing."""
 
@@ -69,7 +72,7 @@ def try_mistake(mistake: Mistake, workspace: Path, environment: Mapping[str, str
     target.write_text(text.replace(mistake.old, mistake.new))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *mistake.caught_by],
+            [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--timeout", HANGS_S, *mistake.caught_by],
             cwd=copy,
             env={**os.environ, **environment, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
