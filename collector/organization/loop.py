@@ -219,6 +219,11 @@ class Organization:
         group = self._memory.group(aid)
         server_now = self._gate.server_clock.now(started)
         walk = Walk(aid, group.progress.next_window(server_now), started_at=server_now)
+        if group.progress.position is None:
+            # Durable before anything is asked: whatever happens to the first walk, the next one begins where it did.
+            begin = group.progress.advance(walk.window, server_now, None, server_now)
+            await publish(Publication((), begin.changes))
+            group.progress.apply(begin)
         try:
             state = WalkState.GOES_ON
             while state is WalkState.GOES_ON:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from collector.core.model import Destination, Publication
-from collector.errors import PublishFailed
+from collector.errors import ApiRejected, PublishFailed, Rejection
 from tests.core.pages import EPOCH
-from tests.organization.fakes import FakeApi
+from tests.organization.fakes import FakeApi, Session
 from tests.organization.world import World, make_sessions, run
 
 
@@ -39,3 +40,20 @@ def test_memory_moves_after_the_commit(failing: int) -> None:
     visible = {session.identifier for session in world.api.sessions if session.committed <= EPOCH}
     assert visible <= set(published)
     assert len(published) == len(set(published))
+
+
+def test_coverage_begins_where_the_first_walk_did() -> None:
+    """An API that fails for twenty minutes does not move the start: what was in reach at first is collected."""
+    world = World(FakeApi(["7625"], make_sessions(["7625"], 60, 0.0)), concurrency=1)
+    reach = EPOCH - 3_600 + 30
+    world.api.sessions.append(Session("7625", "edge0001", reach, reach + 1.0))
+    world.api.fault = lambda request: ApiRejected(Rejection.UNAVAILABLE, "503") if request else None
+
+    async def main() -> None:
+        await world.collect_for(300.0)
+        await anyio.sleep(900.0)
+        world.api.fault = lambda request: None
+        await world.catch_up()
+
+    run(main)
+    assert not world.missing(1_000.0)
