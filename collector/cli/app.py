@@ -104,11 +104,14 @@ def kafka(
         Path, typer.Option(metavar="DIR", help="Holds topics and logs; kept for the next start.")
     ] = Path("kafka-data"),
     brokers: Annotated[int, typer.Option(metavar="1|3", help="Number of brokers.")] = 1,
+    jars_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Has Kafka's jars already; by default they are fetched once.")
+    ] = None,
 ) -> None:
     """Run a real Apache Kafka on this machine, to try the collector out. Needs neither Java nor Docker."""
     from collector.cli.kafka import run_local_kafka
 
-    run_local_kafka(port=port, data_dir=data_dir, brokers=brokers)
+    run_local_kafka(port=port, data_dir=data_dir, brokers=brokers, jars_dir=jars_dir)
 
 
 @app.command()

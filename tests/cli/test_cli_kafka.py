@@ -24,3 +24,13 @@ def test_it_runs_until_it_is_stopped(start_command: Start, tmp_path: Path) -> No
     assert (done.code, done.out) == (0, "")
     assert "Traceback" not in done.err
     assert data_dir.is_dir()
+
+
+@pytest.mark.timeout(60)
+def test_a_directory_without_jars_is_said_in_one_line(start_command: Start, tmp_path: Path) -> None:
+    """Jars that are not there: what is missing and what to give instead, exit code 1, no traceback."""
+    with start_command("kafka", "--port", "0", "--data-dir", str(tmp_path / "data"), "--jars-dir", str(tmp_path)) as it:
+        done = ended(it)
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert str(tmp_path) in done.err
