@@ -122,7 +122,7 @@ class Progress:
             until: the window is walked up to here (seconds); None when the page proved nothing.
             now: server time.
         """
-        # Never walked: coverage begins at the first window's start, and that is durable with its first page.
+        # Never walked: coverage begins at the first window's start.
         old = self.position or Position(window.start, window.start, 0)
         covered, settled = old.covered_until, old.settled_until
         if until is not None and until >= window.start:  # a `Date` from before it proves nothing

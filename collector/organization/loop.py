@@ -1,7 +1,8 @@
 """The loop of one organization: which account group next, fetch, collect, publish, go on.
 
 Rule: it decides nothing itself (`core` does) and talks to the world through two ports. Memory moves after the commit:
-`Organization._take` is the only place that applies, and it runs after ``publish`` returned.
+`Organization._take` applies what a page changed, `Organization._begin` where coverage begins, both after ``publish``
+returned, and nothing else does.
 
 What happens to an answer:
     page                       published, then the next page or the walk's end
@@ -220,10 +221,7 @@ class Organization:
         server_now = self._gate.server_clock.now(started)
         walk = Walk(aid, group.progress.next_window(server_now), started_at=server_now)
         if group.progress.position is None:
-            # Durable before anything is asked: whatever happens to the first walk, the next one begins where it did.
-            begin = group.progress.advance(walk.window, server_now, None, server_now)
-            await publish(Publication((), begin.changes))
-            group.progress.apply(begin)
+            await self._begin(walk, group, publish)
         try:
             state = WalkState.GOES_ON
             while state is WalkState.GOES_ON:
@@ -244,6 +242,12 @@ class Organization:
         self._schedule.failed(aid, now)
         given_up = SourceError(f"given up after {walk.pages} pages: {reason}; half of its window is tried next")
         self._observer.failed(aid, given_up, _where(walk))
+
+    async def _begin(self, walk: Walk, group: AccountGroupMemory, publish: Publish) -> None:
+        """Make the start of coverage durable before anything is asked: a first walk that dies does not move it."""
+        begin = group.progress.advance(walk.window, walk.started_at, None, walk.started_at)
+        await publish(Publication((), begin.changes))
+        group.progress.apply(begin)
 
     async def _fetch(self, walk: Walk) -> Page:
         """The walk's next page, asked for a few times while the trouble looks like passing."""
@@ -272,7 +276,7 @@ class Organization:
             detail = f"asked for account group {walk.aid}, got sessions of another: may the token see {walk.aid}?"
             raise ApiRejected(Rejection.WRONG_ACCOUNT_GROUP, detail, page.answer)
         return collected, walk.step(page, collected.rounds)
-
+        """Publish one page. Memory moves after the commit."""
     async def _take(
         self, decided: tuple[Collected, Step], walk: Walk, group: AccountGroupMemory, publish: Publish
     ) -> WalkState:
