@@ -276,11 +276,11 @@ class Organization:
             detail = f"asked for account group {walk.aid}, got sessions of another: may the token see {walk.aid}?"
             raise ApiRejected(Rejection.WRONG_ACCOUNT_GROUP, detail, page.answer)
         return collected, walk.step(page, collected.rounds)
-        """Publish one page. Memory moves after the commit."""
+
     async def _take(
         self, decided: tuple[Collected, Step], walk: Walk, group: AccountGroupMemory, publish: Publish
     ) -> WalkState:
-        """Publish one page. Memory moves here, after the commit, and nowhere else."""
+        """Publish one page. Memory moves after the commit."""
         collected, step = decided
         now = self._gate.server_clock.now(self._clock.monotonic())
         advance = group.progress.advance(walk.window, walk.started_at, step.proven_until, now)

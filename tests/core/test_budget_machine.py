@@ -118,7 +118,8 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from([0, 1, 10, 24, 240]))
     def limit_changes(self, limit: int) -> None:
-        self.unsteady = self.unsteady or limit < self.server.limit
+        # Lowered, or refused while our share allowed not even one request: neither can be undone by the new limit.
+        self.unsteady = self.unsteady or limit < self.server.limit or self.server.rejected_ours > 0
         self.server.limit = limit
 
     # --- invariants ---
