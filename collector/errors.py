@@ -7,6 +7,7 @@
     │   ├── ApiRejected        an answer other than a page, or no answer at all
     │   └── PageMalformed      an answer 200 that is not a page
     └── PublishFailed          the shard: the outcome is UNKNOWN; forget the memory and restore
+        └── RecordsRejected    and Kafka refuses records for what is in them: their account group is parked
 
 An error never carries a credential, a request header or a next link (it may hold one).
 """
@@ -71,3 +72,19 @@ class PageMalformed(SourceError):
 
 class PublishFailed(CollectorError):
     """A transaction did not end as known. It may be readable or not: only a restore can tell."""
+
+
+class RecordsRejected(PublishFailed):
+    """Kafka refuses records for what is in them. The same records again would be refused again.
+
+    Args:
+        topic: where they were to go.
+        partition: the same.
+        reason: Kafka's name for it.
+    """
+
+    def __init__(self, message: str, *, topic: str, partition: int, reason: str) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition
+        self.reason = reason

@@ -4,7 +4,7 @@ Rule: the only home of ``except Exception``. Whatever fails, the answer is the s
 under its deadlines, back off, open a new sink, restore. A publication is never tried again by hand.
 
 Pages that wait for the same producer share one transaction (group commit), because a transaction costs some 20 ms
-whatever is in it.
+whatever is in it. After records were refused for what is in them, `Isolation` says who has to go alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Protocol
 
 import anyio
 
-from collector.core.model import Publication, Record, StateChange
-from collector.errors import PublishFailed, StartRefused
+from collector.core.isolation import Isolation
+from collector.core.model import MonoS, Owner, Publication, Record, StateChange
+from collector.errors import PublishFailed, RecordsRejected, StartRefused
 from collector.organization import Organization
 from collector.organization.gate import OrganizationStopped
 from collector.ports import Sink
@@ -28,6 +29,10 @@ TRANSACTION_RECORDS_MAX = 4_000
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
 """Between two tries to own the shard: 0.5, 1, 2, ... 30 s, times 0.5 to 1. Two workers that both believe calm down."""
+
+
+Owners = Sequence[Owner | None]
+"""Whose publications are in a transaction."""
 
 
 class ShardObserver(Protocol):
@@ -54,12 +59,22 @@ class GroupCommit:
 
     Args:
         sink: the shard's open sink.
-        committed: told of every transaction: records, publications in it.
+        committed: told of every transaction: records in it, whose publications.
+        may_share: whether an account group's publications may go together with those of others.
     """
 
-    def __init__(self, sink: Sink, committed: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        committed: Callable[[int, Owners], None],
+        *,
+        may_share: Callable[[Owner | None], bool] = lambda owner: True,
+    ) -> None:
         self._sink = sink
         self._committed = committed
+        self._may_share = may_share
+        self.under_way: Owners = ()
+        """Whose publications are in the newest transaction, which may have failed."""
         self._waiting: list[_Waiting] = []  # bounded by the number of walks, each of which waits here with one page
         self._arrived = anyio.Event()
         self._closing = False
@@ -93,9 +108,10 @@ class GroupCommit:
             for waiting in group:
                 records.extend(waiting.publication.records)
                 changes.extend(waiting.publication.changes)
+            self.under_way = [waiting.publication.owner for waiting in group]
             with anyio.CancelScope(shield=True):  # bounded by the sink's own deadlines
                 await self._sink.publish(Publication(records, changes))
-            self._committed(len(records), len(group))
+            self._committed(len(records), self.under_way)
             for waiting in group:
                 waiting.committed.set()
             if self._sink.worn_out:
@@ -105,9 +121,12 @@ class GroupCommit:
         count, records = 0, 0
         for waiting in self._waiting:
             records += len(waiting.publication.records)
-            if count and records > TRANSACTION_RECORDS_MAX:
+            alone = not self._may_share(waiting.publication.owner)
+            if count and (alone or records > TRANSACTION_RECORDS_MAX):
                 break
             count += 1
+            if alone:
+                break
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
 
@@ -142,6 +161,7 @@ class Shard:
         self._observer = observer
         self._drained = anyio.Event()
         self._commits = 0
+        self._isolation = Isolation()
 
     def drain(self) -> None:
         """Publish the pages in hand, then let `run` return."""
@@ -188,13 +208,18 @@ class Shard:
                 organization.restore(state)
             self._observer.restored(self.number, len(state), self._monotonic() - started)
             del state
-            commit = GroupCommit(sink, self._count)
-            async with anyio.create_task_group() as committing:
-                committing.start_soon(commit.run)
-                async with anyio.create_task_group() as collecting:
-                    for organization in self.organizations:
-                        collecting.start_soon(self._collect, organization, commit, until_caught_up)
-                commit.close()
+            commit = GroupCommit(sink, self._count, may_share=self._may_share)
+            try:
+                async with anyio.create_task_group() as committing:
+                    committing.start_soon(commit.run)
+                    async with anyio.create_task_group() as collecting:
+                        for organization in self.organizations:
+                            collecting.start_soon(self._collect, organization, commit, until_caught_up)
+                    commit.close()
+            except Exception as error:
+                if isinstance(cause := _first_cause(error), RecordsRejected):
+                    self._reject(commit.under_way, cause)
+                raise
         finally:
             with anyio.CancelScope(shield=True):  # bounded by the sink's own deadlines
                 await sink.close()
@@ -202,9 +227,19 @@ class Shard:
     async def _collect(self, organization: Organization, commit: GroupCommit, until_caught_up: bool) -> None:
         await organization.run(commit.publish, until_caught_up=until_caught_up)
 
-    def _count(self, records: int, publications: int) -> None:
+    def _count(self, records: int, owners: Owners) -> None:
         self._commits += 1
-        self._observer.committed(self.number, records, publications)
+        self._isolation.committed(owners)
+        self._observer.committed(self.number, records, len(owners))
+
+    def _may_share(self, owner: Owner | None) -> bool:
+        return self._isolation.may_share(owner, MonoS(self._monotonic()))
+
+    def _reject(self, owners: Owners, error: RecordsRejected) -> None:
+        refused = self._isolation.rejected(owners, MonoS(self._monotonic()))
+        for organization in self.organizations:
+            if refused is not None and organization.settings.name == refused.organization:
+                organization.refused(refused.aid, error)
 
 
 def _first_cause(error: Exception) -> Exception:

@@ -149,11 +149,22 @@ class StateChange(NamedTuple):
     value: bytes | None
 
 
+class Owner(NamedTuple):
+    """An account group of an organization, by names."""
+
+    organization: str
+    aid: str
+
+
 class Publication(NamedTuple):
-    """What becomes durable together or not at all: records, and the state that says they were sent."""
+    """What becomes durable together or not at all: records, and the state that says they were sent.
+
+    ``owner`` is the account group whose page it is; None for the joined publications of several.
+    """
 
     records: Sequence[Record]
     changes: Sequence[StateChange]
+    owner: Owner | None = None
 
 
 State = Mapping[str, bytes]

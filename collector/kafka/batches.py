@@ -166,7 +166,9 @@ class BatchPlan:
             if not add(key, value, headers, timestamp_ms):
                 too_large.append(index)
         if too_large:
-            raise RecordTooLarge(too_large, self._limit_bytes)
+            first = records[too_large[0]].destination
+            topic = self._events[0] if first is Destination.EVENTS else self._dead_letters[0]
+            raise RecordTooLarge(too_large, self._limit_bytes, topic=topic)
         return events, dead_letters
 
     def _state_batches(self, changes: Sequence[StateChange]) -> TopicBatches:

@@ -5,7 +5,7 @@
     PublishFailed             outcome unknown: forget the memory, open a new sink
     ├── Fenced                another owner of the shard, or the broker's transaction timeout; normal while workers join
     └── RecordsRejected       the broker will never take a batch: the same records again would fail again
-    RecordTooLarge            nothing was sent, the sink stays usable; make dead letters of the named records
+        └── RecordTooLarge    known beforehand: nothing was sent, and the sink stays usable
 
 Nothing here carries a credential: texts name servers, topics, shards, and the class of the client's error.
 """
@@ -23,7 +23,7 @@ from aiokafka.errors import (
     ProducerFenced,
 )
 
-from collector.errors import CollectorError, PublishFailed, StartRefused
+from collector.errors import PublishFailed, RecordsRejected, StartRefused
 
 # Error codes of the broker that say "these bytes, never": asking again cannot help.
 # https://kafka.apache.org/protocol.html#protocol_error_codes (10, 32, 2)
@@ -40,32 +40,22 @@ class Fenced(PublishFailed):
     """A newer producer of the same shard exists, or the broker ended our transaction because it took too long."""
 
 
-class RecordsRejected(PublishFailed):
-    """The broker refused a batch for what is in it. The same records again would be refused again.
-
-    Args:
-        topic: where the batch was to go.
-        partition: the same.
-        reason: the broker's name for it.
-    """
-
-    def __init__(self, message: str, *, topic: str, partition: int, reason: str) -> None:
-        super().__init__(message)
-        self.topic = topic
-        self.partition = partition
-        self.reason = reason
-
-
-class RecordTooLarge(CollectorError):
+class RecordTooLarge(RecordsRejected):
     """Records larger than a batch. No transaction was begun and the sink stays usable.
 
     Args:
+        topic: where the first of them was to go.
         indexes: positions in ``Publication.records``, ascending, at least one.
         limit_bytes: what a record may take: ``TransactionalSink.max_record_bytes``.
     """
 
-    def __init__(self, indexes: Sequence[int], limit_bytes: int) -> None:
-        super().__init__(f"{len(indexes)} records, the first at {indexes[0]}, are larger than {limit_bytes} bytes")
+    def __init__(self, indexes: Sequence[int], limit_bytes: int, *, topic: str) -> None:
+        super().__init__(
+            f"kafka: {len(indexes)} records, the first for {topic}, are larger than {limit_bytes} bytes",
+            topic=topic,
+            partition=-1,
+            reason="RecordTooLarge",
+        )
         self.indexes = tuple(indexes)
         self.limit_bytes = limit_bytes
 

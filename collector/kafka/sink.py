@@ -23,11 +23,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from collector.core.model import Publication
-from collector.errors import CollectorError, PublishFailed, StartRefused
+from collector.errors import CollectorError, PublishFailed, RecordsRejected, StartRefused
 from collector.kafka.batches import Batch, BatchPlan
 from collector.kafka.closing import close_producer, see_exception
 from collector.kafka.connection import client_arguments
-from collector.kafka.errors import Fenced, RecordsRejected, describe, is_fencing, is_rejection
+from collector.kafka.errors import Fenced, describe, is_fencing, is_rejection
 from collector.kafka.reader import Barrier, restore, unique_value
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.topics import TopicLayout

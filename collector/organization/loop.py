@@ -13,6 +13,7 @@ What happens to an answer:
     400 on a later page,
     a circle, too many pages   the walk is given up; the next one covers half of the window
     401, version gone          the organization stops (`RequestGate`)
+And a page that Kafka refuses for what is in it parks its account group (`Organization.refused`).
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ import anyio
 from collector.clock import Clock
 from collector.core.collect import Collected, PageCollector
 from collector.core.event import Provenance
-from collector.core.model import AccountGroup, MonoS, Page, Publication, State
+from collector.core.model import AccountGroup, MonoS, Owner, Page, Publication, State
 from collector.core.schedule import PollSchedule
 from collector.core.walk import Step, Walk, WalkState
-from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError
+from collector.errors import ApiRejected, PageMalformed, RecordsRejected, Rejection, SourceError
 from collector.organization.gate import LOOK_AGAIN_S, Draining, Fingerprint, RequestGate
 from collector.organization.memory import AccountGroupMemory, OrganizationMemory
 from collector.organization.settings import Observer, OrganizationSettings
@@ -94,6 +95,7 @@ class Organization:
         self._schedule = PollSchedule(settings.poll_interval_min_s, rng)
         self._memory = OrganizationMemory(settings.name, settings.progress)
         self._aids: list[str] = []
+        self._refused: dict[str, str] = {}  # account groups whose page Kafka refuses, and why
         self.given_up: dict[str, str] = {}
         """With ``until_caught_up``: account groups that did not get there, and why."""
 
@@ -101,6 +103,15 @@ class Organization:
         """Forget what was published and take the shard's durable state instead."""
         self._memory.restore(state)
         self._schedule.abandoned(self._clock.monotonic())
+
+    def refused(self, aid: str, error: RecordsRejected) -> None:
+        """Kafka refuses a page of this account group, alone in its transaction: it is parked, the others go on.
+
+        Nothing of the page is durable, so it is fetched again when the account group is tried again.
+        """
+        self._refused[aid] = str(error)
+        if self._schedule.parked(aid, error.reason, self._clock.monotonic()):
+            self._observer.parked(aid, error)
 
     def drain(self) -> None:
         """Ask nothing more; pages in hand are still published. `run` then returns."""
@@ -128,7 +139,9 @@ class Organization:
         except Draining:
             return
         goal = int(self._gate.server_clock.now(self._clock.monotonic()))
-        pending = set(self._aids) if until_caught_up else None
+        pending = set(self._aids) - self._refused.keys() if until_caught_up else None
+        if until_caught_up:
+            self.given_up |= self._refused
         async with anyio.create_task_group() as tasks:
             if not until_caught_up:
                 tasks.start_soon(self._list_again)
@@ -246,7 +259,7 @@ class Organization:
     async def _begin(self, walk: Walk, group: AccountGroupMemory, publish: Publish) -> None:
         """Make the start of coverage durable before anything is asked: a first walk that dies does not move it."""
         begin = group.progress.advance(walk.window, walk.started_at, None, walk.started_at)
-        await publish(Publication((), begin.changes))
+        await publish(Publication((), begin.changes, Owner(self.settings.name, walk.aid)))
         group.progress.apply(begin)
 
     async def _fetch(self, walk: Walk) -> Page:
@@ -288,9 +301,10 @@ class Organization:
         expiry = group.seen.expire(advance.position.kept_from)
         changes = (*advance.changes, *writes.changes, *expiry.changes)
         if collected.records or changes:
-            await publish(Publication(collected.records, changes))
+            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))
         group.seen.apply(writes, expiry)
         group.progress.apply(advance)
+        self._refused.pop(walk.aid, None)
         self._observer.published(walk, collected, group.progress, len(group.seen))
         return step.state
 

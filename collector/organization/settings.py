@@ -12,7 +12,7 @@ from collector.core.model import AccountGroup, Answer, MonoS
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
-from collector.errors import SourceError
+from collector.errors import RecordsRejected, SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Observer(Protocol):
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""
 
-    def parked(self, aid: str, error: SourceError) -> None:
-        """The API refuses an account group."""
+    def parked(self, aid: str, error: SourceError | RecordsRejected) -> None:
+        """The API refuses an account group, or Kafka a page of it."""
 
     def stopped(self, error: SourceError) -> None:
         """The API refuses the whole organization."""

@@ -16,7 +16,7 @@ from collector.core.model import AccountGroup, Answer, MonoS, Row
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
-from collector.errors import ApiRejected, PageMalformed, SourceError
+from collector.errors import ApiRejected, PageMalformed, RecordsRejected, SourceError
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, StatusBoard
 
@@ -125,18 +125,18 @@ class OrganizationTelemetry:
             self._group(aid).last_error = error.detail
         self._log.warning("tried again later", aid=aid, where=where, kind=kind, detail=error.detail)
 
-    def parked(self, aid: str, error: SourceError) -> None:
-        """The API refuses an account group."""
-        self._group(aid).parked = error.detail
+    def parked(self, aid: str, error: SourceError | RecordsRejected) -> None:
+        """The API refuses an account group, or Kafka a page of it."""
+        self._group(aid).parked = str(error)
         self._metrics.parked.labels(self._name, aid).set(1)
         self._metrics.failures.labels(self._name, _kind(error)).inc()
         self._log.error(
             "account group parked",
             aid=aid,
             kind=_kind(error),
-            detail=error.detail,
+            detail=str(error),
             hint=_PARKED_HINTS.get(_kind(error), "the API refuses the request, see detail")
-            + "; asked again after a minute, then more rarely; the others go on",
+            + "; tried again after a minute, then more rarely; the others go on",
         )
 
     def stopped(self, error: SourceError) -> None:
@@ -233,7 +233,9 @@ class ShardTelemetry:
         self._metrics.transactions.labels(str(shard)).inc()
 
 
-def _kind(error: SourceError) -> str:
+def _kind(error: SourceError | RecordsRejected) -> str:
+    if isinstance(error, RecordsRejected):
+        return "refused_by_kafka"
     if isinstance(error, ApiRejected):
         return error.kind.value
     return "page_malformed" if isinstance(error, PageMalformed) else "walk_given_up"
@@ -242,6 +244,7 @@ def _kind(error: SourceError) -> str:
 _PARKED_HINTS = {
     "forbidden": "may the token see this account group",
     "wrong_account_group": "may the token see this account group",
+    "refused_by_kafka": "the topic's settings refuse a record of its next page: see detail; nothing of it is lost",
 }
 _STOPPED_HINTS = {
     "unauthorized": "correct the token; a changed token file is noticed within seconds",

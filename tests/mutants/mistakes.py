@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from tests.mutants.kafka_faults import FAULTS
 from tests.mutants.runner import Mistake
 
 # ruff: noqa: E501 - a line that is right and the one that breaks it stand as they are
@@ -150,10 +151,10 @@ CORE = (
     Mistake(
         "memory moves before the commit",
         LOOP,
-        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes))\n"
+        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))\n"
         "        group.seen.apply(writes, expiry)\n        group.progress.apply(advance)",
         "        group.seen.apply(writes, expiry)\n        group.progress.apply(advance)\n"
-        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes))\n"
+        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))\n"
         "        writes = group.seen.write(collected.marks)",
         ("tests/organization/test_memory_after_commit.py::test_memory_moves_after_the_commit",),
     ),
@@ -167,7 +168,7 @@ CORE = (
     Mistake(
         "progress is durable before its events",
         LOOP,
-        "            await publish(Publication(collected.records, changes))",
+        "            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))",
         "            await publish(Publication((), changes))\n            await publish(Publication(collected.records, ()))",
         (
             "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
@@ -282,4 +283,4 @@ def _lines() -> tuple[Mistake, ...]:
 
 
 LINES = _lines()
-MISTAKES = KAFKA + CORE + SOURCE + LINES
+MISTAKES = KAFKA + FAULTS + CORE + SOURCE + LINES

@@ -20,7 +20,7 @@ from collector.core.model import (
     Publication,
     Record,
 )
-from collector.errors import ApiRejected, PublishFailed, Rejection, SourceError
+from collector.errors import ApiRejected, PublishFailed, RecordsRejected, Rejection, SourceError
 from tests.core.pages import EPOCH, make_page, regular_id, v6_row
 from tests.core.quota_server import QuotaServer
 
@@ -109,6 +109,8 @@ class FakeKafka:
         self.records: list[Record] = []
         self.owner: FakeSink | None = None
         self.opened = self.transactions = 0
+        self.refuses: Callable[[Record], bool] = lambda record: False
+        self.refusals = 0
         self._rng, self._failure_share = Random(seed), failure_share
 
     def fails(self) -> str | None:
@@ -139,6 +141,9 @@ class FakeSink:
         self.publishing = True
         outcome = self._kafka.fails()
         await anyio.sleep(0.02)
+        if any(self._kafka.refuses(record) for record in publication.records):
+            self._kafka.refusals += 1
+            raise RecordsRejected("a batch was refused", topic="events", partition=0, reason="MessageSizeTooLargeError")
         if outcome == "before" or self._kafka.owner is not self:
             raise PublishFailed("the outcome is unknown")  # and the sink stays `publishing`: it is unusable
         self._kafka.records.extend(publication.records)

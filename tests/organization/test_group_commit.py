@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from collector.core.model import Destination, Publication, Record, StateChange
+from collector.core.model import Destination, Owner, Publication, Record, StateChange
 from collector.errors import PublishFailed
 from collector.shard import TRANSACTION_RECORDS_MAX, GroupCommit
 from tests.organization.fakes import FakeApi, FakeKafka, FakeSink
@@ -26,7 +26,7 @@ def publish_all(sizes: list[int], kafka: FakeKafka) -> tuple[list[int], list[int
     async def main() -> None:
         sink = FakeSink(kafka)
         await sink.open()
-        commit = GroupCommit(sink, lambda records, publications: groups.append(publications))
+        commit = GroupCommit(sink, lambda records, owners: groups.append(len(owners)))
 
         async def hand_in(number: int, size: int) -> None:
             await commit.publish(publication(number, size))
@@ -61,6 +61,32 @@ def test_a_transaction_has_a_bound() -> None:
     assert done == list(range(7))
     assert max(groups) <= 3
     assert len(kafka.records) == third * 6 + TRANSACTION_RECORDS_MAX * 2
+
+
+def test_who_must_go_alone_goes_alone() -> None:
+    """What may not share a transaction has one of its own, in its turn; the others still share."""
+    joined: list[list[str]] = []
+
+    async def main() -> None:
+        sink = FakeSink(FakeKafka())
+        await sink.open()
+        commit = GroupCommit(
+            sink,
+            lambda records, owners: joined.append([owner.aid for owner in owners if owner is not None]),
+            may_share=lambda owner: owner is not None and owner.aid != "3",
+        )
+        async with anyio.create_task_group() as committing:
+            async with anyio.create_task_group() as walks:
+                for number in range(1, 6):
+                    walks.start_soon(commit.publish, publication(number)._replace(owner=Owner("o", str(number))))
+                committing.start_soon(commit.run)
+            commit.close()
+
+    run(main)
+    handed_in = [aid for group in joined for aid in group]
+    assert sorted(handed_in) == ["1", "2", "3", "4", "5"]
+    assert ["3"] in joined
+    assert max(map(len, joined)) > 1, "nothing shared: nothing was tested"
 
 
 @pytest.mark.parametrize("outcome", ["before", "after"])

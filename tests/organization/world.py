@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from collector.core.model import AccountGroup, MonoS
 from collector.core.progress import ProgressSettings
 from collector.core.walk import Walk
-from collector.errors import SourceError
+from collector.errors import RecordsRejected, SourceError
 from collector.organization import Organization, OrganizationSettings
 from collector.shard import Shard
 from tests.core.pages import EPOCH, make_collector
@@ -77,7 +77,7 @@ class Diary:
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         self.failures.append((aid, error.detail))
 
-    def parked(self, aid: str, error: SourceError) -> None:
+    def parked(self, aid: str, error: SourceError | RecordsRejected) -> None:
         self.parked_aids.append(aid)
 
     def stopped(self, error: SourceError) -> None:
