@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from collector.config import Config, KafkaSection, OrganizationSection, SecretFile
 from collector.errors import ConfigurationError
+from collector.kafka.membership_settings import HEARTBEATS_A_SESSION_MIN, MembershipSettings
 from collector.kafka.settings import KafkaSettings
 from collector.sources.thousandeyes import Credentials, SourceSettings
 
@@ -51,6 +52,26 @@ def kafka_settings(section: KafkaSection) -> KafkaSettings:
         ssl_key_file=_text(section.ssl_key_file),
         ssl_check_hostname=section.ssl_check_hostname,
         client_id=section.client_id,
+    )
+
+
+def membership_settings(section: KafkaSection, automatic_instance_id: str | None) -> MembershipSettings:
+    """Return what the membership of this worker in the group of workers needs to be told.
+
+    Args:
+        section: the table ``[kafka]``.
+        automatic_instance_id: made up, for when none is configured; None: none can be.
+    """
+    session_s = section.session_timeout.total_seconds()
+    default = MembershipSettings()
+    # The defaults are for ten seconds; with other sessions what depends on them moves along.
+    return MembershipSettings(
+        group_id=section.group_id,
+        instance_id=section.instance_id or automatic_instance_id,
+        instance_is_automatic=section.instance_id is None and automatic_instance_id is not None,
+        session_timeout_s=session_s,
+        heartbeat_interval_s=min(default.heartbeat_interval_s, session_s / HEARTBEATS_A_SESSION_MIN),
+        rebuild_silence_s=max(default.rebuild_silence_s, 2 * (session_s + default.rebalance_timeout_s)),
     )
 
 

@@ -169,6 +169,11 @@ class Shard:
         for organization in self.organizations:
             organization.drain()
 
+    async def aclose(self) -> None:
+        """Close what the organizations hold, once `run` has ended."""
+        for organization in self.organizations:
+            await organization.aclose()
+
     async def run(self, *, until_caught_up: bool = False, failures_max: int | None = None) -> None:
         """Own the shard until `drain`, or until its organizations have caught up.
 

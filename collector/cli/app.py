@@ -66,6 +66,24 @@ def run(
 
 @app.command()
 @command
+def leave(
+    config: ConfigFile = None,
+    instance_id: Annotated[
+        str | None, typer.Argument(metavar="[INSTANCE_ID]", help="Of the worker; by default kafka.instance_id.")
+    ] = None,
+) -> None:
+    """Give away at once what a worker with an instance id owns, because it does not come back.
+
+    Without this the others wait for it for the session_timeout. A worker without an instance id needs it never: it
+    gives everything away when it stops.
+    """
+    from collector.cli.leave import leave_group
+
+    leave_group(config, instance_id)
+
+
+@app.command()
+@command
 def validate(
     config: ConfigFile = None,
     files: Annotated[

@@ -17,6 +17,8 @@ from collector.config.values import (
     BaseUrl,
     BootstrapServers,
     FilePath,
+    GroupId,
+    InstanceId,
     ListenAddress,
     OrganizationName,
     Password,
@@ -56,7 +58,13 @@ class KafkaSection(Section):
     state_topic: TopicName = Field(default_factory=lambda given: f"{given['topic_prefix']}.collector.state")
     """Compacted topic that holds progress and seen ids; its name is part of the transactional ids."""
     shards_topic: TopicName = Field(default_factory=lambda given: f"{given['topic_prefix']}.collector.shards")
-    """Topic whose partitions a consumer group hands out to the collectors."""
+    """Topic whose partitions a consumer group hands out to the workers."""
+    group_id: GroupId = Field(default_factory=lambda given: f"{given['state_topic']}.workers")
+    """Consumer group in which workers share the shards; workers that share the state topic must share it too."""
+    instance_id: InstanceId | None = None
+    """Name of this worker that no other one has and that survives restarts; absent: made up, see the example file."""
+    session_timeout: Annotated[Duration, between("1s", "30m")] = timedelta(seconds=10)
+    """After this long without a word from a worker the others take over its organizations."""
     shards: Annotated[int, Field(ge=1, le=256)] = 16
     """Partitions of the state topic. Fixed once the topic exists."""
     create_topics: bool = True

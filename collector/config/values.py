@@ -29,6 +29,7 @@ _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # the limit of Kafka itself: org.
 _HOST = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9._-]{0,252})")
 _AID = re.compile(r"[0-9]{1,18}")
 _NAME_LENGTH_MAX: Final = 100  # it is part of every event's headers and of every key of the state
+_GROUP_LENGTH_MAX: Final = 255  # long enough for a topic name and a word
 _SECRET_LENGTH_MAX: Final = 8192  # OAuth tokens have some hundred characters; header lines end at 8 KiB on many servers
 _PORT_MAX: Final = 65_535
 
@@ -75,6 +76,18 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
 def _topic(value: str) -> str:
     if value in {".", ".."} or not _TOPIC.fullmatch(value):
         raise expected("a Kafka topic name: 1 to 249 letters, digits, dots, dashes or underscores")
+    return value
+
+
+def _instance(value: str) -> str:
+    if value in {".", ".."} or not _TOPIC.fullmatch(value):  # brokers hold instance ids to the rules of topic names
+        raise expected("1 to 249 letters, digits, dots, dashes or underscores")
+    return value
+
+
+def _group(value: str) -> str:
+    if not 1 <= len(value) <= _GROUP_LENGTH_MAX or not value.isprintable() or value != value.strip():
+        raise expected(f"1 to {_GROUP_LENGTH_MAX} printable characters, no space at either end")
     return value
 
 
@@ -207,6 +220,8 @@ Size = Annotated[
 """A number of bytes, also as text with a unit, such as ``"64MiB"``."""
 
 TopicName = Annotated[str, AfterValidator(_topic)]
+InstanceId = Annotated[str, AfterValidator(_instance)]
+GroupId = Annotated[str, AfterValidator(_group)]
 OrganizationName = Annotated[str, AfterValidator(_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 BootstrapServers = Annotated[str, BeforeValidator(_bootstrap_servers)]

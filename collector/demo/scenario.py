@@ -82,6 +82,8 @@ def collector_configuration(addresses: Addresses) -> str:
     kafka = {
         "bootstrap_servers": addresses.bootstrap_servers,
         "topic_prefix": addresses.topic_prefix,
+        # Started again it finds its shards at once, also where no name can be made up for it (macOS).
+        "instance_id": "demo",
     }
     tables = [_lines(top), "\n[kafka]", _lines(kafka), "\n[admin]", _lines({"listen": addresses.admin})]
     for number in range(1, ORGANIZATIONS + 1):

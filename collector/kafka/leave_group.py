@@ -20,12 +20,16 @@ from aiokafka.protocol.types import Array, Int16, Int32, Schema, String
 
 from collector.kafka.closing import finish_within
 from collector.kafka.connection import client_arguments
+from collector.kafka.errors import KafkaUnreachable, describe
 from collector.kafka.settings import KafkaSettings
 
 # A coordinator that moves or loads answers so at once; asked again until the deadline.
 _RETRY_S = 0.1
 
 _GONE = (NoError, UnknownMemberIdError)
+
+# FENCED_INSTANCE_ID, which aiokafka has no name for: the id is another process's by now, and we are no member any more.
+_FENCED_INSTANCE = 82
 
 
 async def remove_member(
@@ -36,8 +40,8 @@ async def remove_member(
     Args:
         kafka: where the brokers are.
         group_id: of the group.
-        member_id: of a dynamic member; empty with an instance id.
-        instance_id: of a static member, whichever process has it now.
+        member_id: of a dynamic member; with an instance id: of the process that may be meant alone.
+        instance_id: of a static member; without a member id whichever process has it now.
         timeout_s: for everything but closing.
 
     Raises:
@@ -56,6 +60,21 @@ async def remove_member(
         await finish_within(kafka.close_timeout_s, client.close())
 
 
+async def say_goodbye(kafka: KafkaSettings, group_id: str, instance_id: str, timeout_s: float) -> None:
+    """Removes a static member, for an operator who knows that it does not come back.
+
+    Raises:
+        KafkaUnreachable: it was not done, with the reason.
+    """
+    try:
+        await remove_member(kafka, group_id, instance_id=instance_id, timeout_s=timeout_s)
+    except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+        raise KafkaUnreachable(
+            f"kafka: {instance_id} could not be removed from the group {group_id} at {kafka.bootstrap_servers} "
+            f"({describe(error)}). Are the brokers up, and may we READ this group?"
+        ) from error
+
+
 async def _ask(client: Any, group_id: str, member_id: str, instance_id: str | None) -> KafkaError | None:
     """One request to whoever coordinates the group now; the error instead of success."""
     try:
@@ -66,7 +85,7 @@ async def _ask(client: Any, group_id: str, member_id: str, instance_id: str | No
     except KafkaError as error:
         return error
     codes = [answer.error_code, *(code for _, _, code in answer.members)]
-    errors = [error for error in map(for_code, codes) if error not in _GONE]
+    errors = [error for error in map(for_code, set(codes) - {_FENCED_INSTANCE}) if error not in _GONE]
     return errors[0](group_id) if errors else None
 
 

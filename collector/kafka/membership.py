@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 import anyio
@@ -94,6 +95,11 @@ class ShardMembership:
         """The set reported last."""
         return self._reported
 
+    @property
+    def is_member(self) -> bool:
+        """Whether the group counts us in now and has told us our share, be it nothing. Call it in the event loop."""
+        return self._tenure.is_member(_now_s())
+
     async def run(self) -> None:
         """Joins, and stays a member until cancelled or until ``leave``.
 
@@ -117,25 +123,31 @@ class ShardMembership:
     async def leave(self, *, for_good: bool = False) -> None:
         """Ends ``run`` for a planned stop: the empty set is reported, then the group is left. Never raises.
 
-        Without an instance id others take over at once. With one the membership stays, and its shards with it, for the
-        session timeout: a worker that is back by then goes on as if nothing had happened.
+        Without an instance id, or with an automatic one, others take over at once. With one that was chosen the
+        membership stays, and its shards with it, for the session timeout: a worker that is back by then goes on as if
+        nothing had happened.
 
         Args:
-            for_good: leave at once with an instance id too, because this worker does not come back.
+            for_good: leave at once with any instance id, because this worker does not come back.
         """
         self._leaving = True
+        instance_id = self._settings.instance_id
+        # A client that closes forgets who it was, a dynamic one because it has left.
+        static_member_id = self._client.member_id if self._client is not None else ""
         if self._staying is not None and self._stopped is not None:
             self._staying.cancel()
             await self._stopped.wait()
-        instance_id = self._settings.instance_id
         member_id = self._client.member_id if self._client is not None else ""
-        if not (for_good if instance_id else member_id):
+        if instance_id is not None:
+            # Only ourselves, if the id was not chosen: on another machine of this name it may be somebody else's.
+            member_id = static_member_id if self._settings.instance_is_automatic else ""
+        if not (for_good or self._settings.instance_is_automatic if instance_id else member_id):
             return
         try:
             await remove_member(
                 self._kafka,
                 self._group_id,
-                member_id="" if instance_id else member_id,
+                member_id=member_id,
                 instance_id=instance_id,
                 timeout_s=_LEAVE_S,
             )
@@ -176,11 +188,18 @@ class ShardMembership:
                     await client.close()
             was_member = self._tenure.alive_s >= began_s
             failures = 1 if was_member and not isinstance(error, InstanceTaken) else failures + 1
+            if isinstance(error, InstanceTaken) and self._settings.instance_is_automatic:
+                self._go_on_without_instance_id()
+                failures, error = 1, KafkaError(f"{error}: going on without")
             pause_s = self._pause_s(failures, error)
             self._log.warning(
                 "membership_client_failed", detail=describe(error), remedy=_remedy(error), pause_s=round(pause_s, 1)
             )
             await anyio.sleep(pause_s)
+
+    def _go_on_without_instance_id(self) -> None:
+        """Nobody chose the id, so nobody has to repair it: two machines may have one name."""
+        self._settings = replace(self._settings, instance_id=None, instance_is_automatic=False)
 
     async def _use(self, client: GroupClient) -> Exception:
         """Uses a client for as long as it lives, and returns what it died of."""

@@ -25,6 +25,8 @@ class MembershipSettings:
         instance_id: static membership: a name of this worker that survives its restarts and that no other worker has.
             A worker that is back within the session timeout finds its shards as it left them. None: a new member at
             each start, whose shards move at once when it stops.
+        instance_is_automatic: the instance id was made up, so that a worker that was killed finds its shards again. A
+            planned stop leaves the group at once all the same, and when somebody else has the id we go on without.
         session_timeout_s: a worker that says nothing for so long loses its shards: the take-over after a crash. The
             brokers' ``group.min.session.timeout.ms`` (6 s by default) is the least.
         heartbeat_interval_s: how often the broker is asked whether the group changes. Members learn of a planned leave
@@ -45,6 +47,7 @@ class MembershipSettings:
 
     group_id: str | None = None
     instance_id: str | None = None
+    instance_is_automatic: bool = False
     session_timeout_s: float = 10.0
     heartbeat_interval_s: float = 0.5
     rebalance_timeout_s: float = 6.0

@@ -22,7 +22,8 @@ _NEVER_S = float("-inf")
 class Tenure:
     """What one member was given, and when it last heard that this still holds.
 
-    Mutable state, all of it: the assignment, the last sign of life, and since when a rebalance is under way.
+    Mutable state, all of it: the assignment and whether there is one (it may be of nothing), the last sign of life, and
+    since when a rebalance is under way.
 
     Args:
         session_timeout_s: after this long without a sign of life the broker gives the shards away.
@@ -33,6 +34,7 @@ class Tenure:
         self._session_timeout_s = session_timeout_s
         self._rebalance_timeout_s = rebalance_timeout_s
         self._assigned: frozenset[int] = frozenset()
+        self._is_settled = False
         self._alive_s = _NEVER_S
         self._rebalancing_since_s: float | None = None
 
@@ -56,6 +58,7 @@ class Tenure:
     def assigned(self, shards: Iterable[int], now_s: float) -> None:
         """The group has settled, and these are ours."""
         self._assigned = frozenset(shards)
+        self._is_settled = True
         self._rebalancing_since_s = None
         self.alive(now_s)
 
@@ -71,7 +74,12 @@ class Tenure:
     def ended(self) -> None:
         """We are no member any more; what was assigned is for others."""
         self._assigned = frozenset()
+        self._is_settled = False
         self._rebalancing_since_s = None
+
+    def is_member(self, now_s: float) -> bool:
+        """Whether the group has told us our share, be it nothing, and that still holds."""
+        return self._is_settled and now_s < self.expires_s
 
     def owned(self, now_s: float) -> frozenset[int]:
         """The shards to work on now."""

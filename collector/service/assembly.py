@@ -1,4 +1,4 @@
-"""Builds organizations and shards from the configuration. Opens nothing.
+"""Builds organizations and shards from the configuration, again and again. Opens nothing.
 
 Rule: the configuration stops here; below it there are plain named values.
 """
@@ -25,7 +25,7 @@ from collector.shard import Shard
 from collector.sources.thousandeyes import Credentials, open_source
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.observers import OrganizationTelemetry, ShardTelemetry
-from collector.telemetry.status import ShardStatus, StatusBoard
+from collector.telemetry.status import StatusBoard
 
 SCHEMA_FILE = "user-session.v1.json"
 
@@ -70,17 +70,8 @@ async def credentials_fingerprint(credentials: Credentials) -> str:
     return sha256(authorization.header.encode()).hexdigest()
 
 
-def build_shards(
-    config: Config,
-    *,
-    open_sink: Callable[[int], Sink],
-    record_bytes_max: int,
-    clock: Clock,
-    rng: random.Random,
-    metrics: Metrics,
-    board: StatusBoard,
-) -> list[Shard]:
-    """A shard for each number that an organization hashes to, with its organizations.
+class ShardFactory:
+    """Builds a shard whenever one is to be run: a drained shard and its organizations are used up.
 
     Args:
         config: checked.
@@ -91,32 +82,54 @@ def build_shards(
         metrics: of this process.
         board: of this process.
     """
-    collector = page_collector(config, record_bytes_max)
-    by_shard: dict[int, list[Organization]] = {}
-    for section in config.organizations:
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        open_sink: Callable[[int], Sink],
+        record_bytes_max: int,
+        clock: Clock,
+        rng: random.Random,
+        metrics: Metrics,
+        board: StatusBoard,
+    ) -> None:
+        self._config = config
+        self._open_sink = open_sink
+        self._collector = page_collector(config, record_bytes_max)
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._board = board
+        self._observer = ShardTelemetry(metrics, board)
+
+    def organizations_by_shard(self) -> dict[int, list[str]]:
+        """The names of the organizations on each shard that holds any, in the order of the shards."""
+        by_shard: dict[int, list[str]] = {}
+        for section in self._config.organizations:
+            by_shard.setdefault(shard_of(section.name, self._config.kafka.shards), []).append(section.name)
+        return dict(sorted(by_shard.items()))
+
+    def shard(self, number: int) -> Shard:
+        """A new shard with its organizations, not yet running."""
+        sections = [s for s in self._config.organizations if shard_of(s.name, self._config.kafka.shards) == number]
+        return Shard(
+            number,
+            [self._organization(section) for section in sections],
+            open_sink=partial(self._open_sink, number),
+            rng=random.Random(self._rng.random()),
+            monotonic=self._clock.monotonic,
+            observer=self._observer,
+        )
+
+    def _organization(self, section: OrganizationSection) -> Organization:
         settings = source_settings(section)
-        organization = Organization(
-            organization_settings(config, section),
+        return Organization(
+            organization_settings(self._config, section),
             source=open_source(settings),
-            collector=collector,
+            collector=self._collector,
             fingerprint=partial(credentials_fingerprint, settings.credentials),
-            clock=clock,
-            rng=random.Random(rng.random()),
-            observer=OrganizationTelemetry(section.name, metrics, board),
+            clock=self._clock,
+            rng=random.Random(self._rng.random()),
+            observer=OrganizationTelemetry(section.name, self._metrics, self._board),
         )
-        by_shard.setdefault(shard_of(section.name, config.kafka.shards), []).append(organization)
-    observer = ShardTelemetry(metrics, board)
-    shards = []
-    for number, organizations in sorted(by_shard.items()):
-        board.shards[number] = ShardStatus(number, tuple(organization.settings.name for organization in organizations))
-        shards.append(
-            Shard(
-                number,
-                organizations,
-                open_sink=partial(open_sink, number),
-                rng=random.Random(rng.random()),
-                monotonic=clock.monotonic,
-                observer=observer,
-            )
-        )
-    return shards

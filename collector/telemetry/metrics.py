@@ -6,6 +6,9 @@ group); never an id, never an address.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _GROUP = ["organization", "aid"]
@@ -61,4 +64,24 @@ class Metrics:
         self.transactions = counter("transactions_total", "Kafka transactions committed.", ["shard"])
         self.restores = counter("restores_total", "Times a shard was taken over and restored.", ["shard"])
         self.publish_failures = counter("publish_failures_total", "Transactions of unknown outcome.", ["shard"])
-        self.shard_owned = gauge("shard_owned", "1: this process owns the shard.", ["shard"])
+        self.shard_owned = gauge("shard_owned", "1: this process holds the shard and has restored it.", ["shard"])
+        self.shard_assigned = gauge("shard_assigned", "1: the group says that the shard is this process's.", ["shard"])
+        self.group_member = gauge("group_member", "1: this process is a member of the group of workers.", [])
+
+    def total(self, counter: Counter) -> int:
+        """The sum of a counter over all labels."""
+        samples = (sample for metric in counter.collect() for sample in metric.samples)
+        return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
+
+    def forget(self, organization: str, aids: Iterable[str]) -> None:
+        """Take away what was measured of an organization that is not collected here any more; counters stay."""
+        for gauge in (self.quota_limit, self.quota_remaining, self.clock_skew, self.organization_up):
+            _remove(gauge, organization)
+        for aid in aids:
+            for gauge in (self.parked, self.covered_until, self.ids_kept):
+                _remove(gauge, organization, aid)
+
+
+def _remove(gauge: Gauge, *labels: str) -> None:
+    with suppress(KeyError):  # old versions of the library complain about what was never set
+        gauge.remove(*labels)

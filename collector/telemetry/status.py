@@ -86,10 +86,18 @@ class OrganizationStatus:
 
 @dataclass(slots=True)
 class ShardStatus:
-    """One shard: whether it is ours, and how often it was taken."""
+    """One shard: whose it is, and how often it was taken.
+
+    Args:
+        number: of the shard.
+        organizations: on it, as configured.
+        assigned: whether the group says that it is ours.
+        owned: whether we hold it and have restored its state.
+    """
 
     number: int
     organizations: tuple[str, ...]
+    assigned: bool = True
     owned: bool = False
     restores: int = 0
     keys: int = 0
@@ -97,6 +105,28 @@ class ShardStatus:
     transactions: int = 0
     records: int = 0
     last_error: str | None = None
+
+    @property
+    def state(self) -> str:
+        """In a word: ``owned``, ``restoring``, ``draining`` (it is another worker's by now), or ``elsewhere``."""
+        if self.assigned:
+            return "owned" if self.owned else "restoring"
+        return "draining" if self.owned else "elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """This worker in the group that shares the shards.
+
+    Args:
+        group: its id.
+        instance: the worker's instance id; None: it has none.
+        is_member: whether the group counts us in at this moment and has told us our share, be it nothing.
+    """
+
+    group: str
+    instance: str | None
+    is_member: Callable[[], bool]
 
 
 class StatusBoard:
@@ -116,14 +146,19 @@ class StatusBoard:
         self.phase = "starting"
         self.organizations: dict[str, OrganizationStatus] = {}
         self.shards: dict[int, ShardStatus] = {}
+        self.group: GroupStatus | None = None  # None: alone, all shards are ours
         self.last_events: deque[dict[str, Any]] = deque(maxlen=LAST_EVENTS)
 
     @property
     def ready(self) -> bool:
-        """Whether every shard is owned and restored, and every organization answered once."""
+        """Whether what is ours is being done: every shard of ours restored, every organization on them answered.
+
+        A member whose shards hold nothing is ready: it stands by. One that is no member is not.
+        """
         return (
             bool(self.shards)
-            and all(shard.owned for shard in self.shards.values())
+            and (self.group is None or self.group.is_member())
+            and all(shard.owned for shard in self.shards.values() if shard.assigned)
             and all(organization.requests or organization.stopped for organization in self.organizations.values())
         )
 
@@ -132,14 +167,18 @@ class StatusBoard:
         now = self.monotonic()
         return {
             "version": self._version,
-            "phase": self.phase,
+            "phase": self._phase(),
             "ready": self.ready,
+            "group": None
+            if self.group is None
+            else {"id": self.group.group, "instance": self.group.instance, "member": self.group.is_member()},
             "started_at": self._started_at,
             "uptime_s": self._wall() - self._started_at,
             "shards": [
                 {
                     "shard": shard.number,
                     "organizations": list(shard.organizations),
+                    "state": shard.state,
                     "owned": shard.owned,
                     "restores": shard.restores,
                     "keys": shard.keys,
@@ -153,6 +192,13 @@ class StatusBoard:
             "organizations": [self._organization(organization, now) for organization in self.organizations.values()],
             "last_events": list(self.last_events),
         }
+
+    def _phase(self) -> str:
+        if self.phase != "collecting" or self.group is None:
+            return self.phase
+        if not self.group.is_member():
+            return "joining"
+        return "collecting" if any(shard.assigned for shard in self.shards.values()) else "standby"
 
     def _organization(self, status: OrganizationStatus, now: MonoS) -> dict[str, Any]:
         server_now = now + status.server_offset_s

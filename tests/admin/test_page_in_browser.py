@@ -82,7 +82,7 @@ async def test_everything_is_drawn_and_stays_text(tmp_path: Path) -> None:
     for part in (
         "is stopped", "is parked", "is being restored", "collecting, not ready", "5,000", "no_identity: 3", "late: 1",
         "3.3 s / 3.3 s", "40 of 240 requests spent", "150 left to use", "50 kept for others", "resets in 30 s",
-        "no answer: 1", "200: 1,234", "not walked yet", "not owned",
+        "no answer: 1", "200: 1,234", "not walked yet", "restoring", "this process alone",
     ):  # fmt: skip
         assert part in body, part
 

@@ -26,7 +26,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 EXAMPLES_ONLY = {
     # keys whose line shows an example, because they have no default
-    "kafka": {"replication_factor", "sasl_mechanism", "sasl_username", "sasl_password_file", "sasl_password"}
+    "kafka": {"instance_id", "replication_factor"}
+    | {"sasl_mechanism", "sasl_username", "sasl_password_file", "sasl_password"}
     | {"ssl_ca_file", "ssl_cert_file", "ssl_key_file"},
     "admin": {"listen"},
     "organizations": {"token", "user", "account_groups", "search_filters", "ca_file"},

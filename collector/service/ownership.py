@@ -1,0 +1,133 @@
+"""Runs the shards that are this worker's, and lets go of those that are not.
+
+One rule: what runs follows what the group says, whenever it says it. Who owns is a hint: a shard that two workers run
+for a moment is fenced, so nothing here has to be exact, but everything has to be bounded.
+
+A shard that is gained starts at once. One that is lost has `LOST_DRAIN_S` for the pages in hand; then it is cancelled,
+and what it was publishing ends under the sink's own deadlines. One that is gained again meanwhile starts anew when it
+has ended. A shard that fails starts over by itself, with growing pauses, for as long as it is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from collector.errors import CollectorError, StartRefused
+from collector.service.assembly import ShardFactory
+from collector.shard import Shard
+from collector.telemetry.ownership import OwnershipTelemetry
+
+LOST_DRAIN_S = 5.0
+"""For the pages in hand of a shard that another worker takes over; by then it usually has fenced us."""
+
+ONCE_FAILURES_MAX = 6
+"""``--once`` gives a shard up after so many failures in a row; a service goes on for ever."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A shard that runs, or is coming to its end."""
+
+    shard: Shard
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    is_lost: bool = False
+
+
+class ShardKeeper:
+    """Keeps one task for each shard of ours.
+
+    Mutable state, all of it: which shards are ours, which run, whether all of it comes to its end, and what could not
+    be collected.
+
+    Args:
+        factory: builds shards.
+        observer: is told what is gained and lost.
+        once: run until everything is collected.
+    """
+
+    def __init__(self, factory: ShardFactory, *, observer: OwnershipTelemetry, once: bool = False) -> None:
+        self._factory = factory
+        self._observer = observer
+        self._once = once
+        observer.placed(factory.organizations_by_shard())
+        self._ours: frozenset[int] = frozenset()
+        self._kept: dict[int, _Kept] = {}
+        self._is_draining = False
+        self._changed = anyio.Event()
+        self._log = structlog.get_logger("collector.ownership")
+        self.failed: list[CollectorError] = []
+        """Why shards were given up (``once`` only)."""
+        self.given_up: dict[str, str] = {}
+        """Account groups that were not collected up to now, as ``organization/aid``, and why (``once`` only)."""
+
+    def own(self, numbers: Iterable[int]) -> None:
+        """From now on these shards are ours and no others; returns at once."""
+        self._ours = frozenset(numbers)
+        self._observer.assigned(self._ours)
+        self._wake()
+
+    def drain(self) -> None:
+        """Publish the pages in hand of all shards, then let `run` return."""
+        self._is_draining = True
+        for kept in self._kept.values():
+            kept.shard.drain()
+        self._wake()
+
+    async def run(self) -> None:
+        """Run what is ours until `drain`, or (``once``) until everything is collected.
+
+        Raises:
+            StartRefused, OrganizationStopped: see `Shard.run`; in a group.
+        """
+        async with anyio.create_task_group() as tasks:
+            while not self._is_draining:
+                changed = self._changed
+                self._settle(tasks)
+                if self._once:
+                    return
+                await changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def _settle(self, tasks: TaskGroup) -> None:
+        """Start what is ours and does not run, and end what runs and is not ours."""
+        wanted = self._ours & self._factory.organizations_by_shard().keys()
+        for number in sorted(wanted - self._kept.keys()):
+            kept = self._kept[number] = _Kept(self._factory.shard(number))
+            tasks.start_soon(self._keep, kept)
+        for number in sorted(self._kept.keys() - wanted):
+            kept = self._kept[number]
+            if not kept.is_lost:
+                kept.is_lost = True
+                kept.shard.drain()
+                kept.scope.deadline = anyio.current_time() + LOST_DRAIN_S
+
+    async def _keep(self, kept: _Kept) -> None:
+        shard = kept.shard
+        try:
+            with kept.scope:
+                await shard.run(until_caught_up=self._once, failures_max=ONCE_FAILURES_MAX if self._once else None)
+            if kept.scope.cancelled_caught:
+                self._log.warning("shard cut off", shard=shard.number, drain_s=LOST_DRAIN_S)
+        except StartRefused:
+            raise
+        except CollectorError as error:  # ends this shard (``once`` only); the others go on to their end
+            self.failed.append(error)
+            self._log.error("not collected", shard=shard.number, detail=str(error))
+        finally:
+            for organization in shard.organizations:
+                for aid, reason in organization.given_up.items():
+                    self.given_up[f"{organization.settings.name}/{aid}"] = reason
+            with anyio.CancelScope(shield=True):  # closes sockets, waits for nothing
+                await shard.aclose()
+            del self._kept[shard.number]
+            names = [organization.settings.name for organization in shard.organizations]
+            self._observer.released(shard.number, names, is_lost=kept.is_lost)
+            self._wake()

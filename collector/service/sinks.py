@@ -1,0 +1,85 @@
+"""Opens the way to Kafka: topics that can keep the promise, and what makes sinks from then on.
+
+One rule: a broker that does not answer is waited for, with growing pauses; topics that would break the promise are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from collector.composition import kafka_settings
+from collector.config import Config
+from collector.dry_run import StdoutSink
+from collector.kafka.errors import KafkaUnreachable
+from collector.kafka.sink import TransactionalSink
+from collector.kafka.topics import ensure_topics
+from collector.ports import Sink
+
+RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 15.0
+"""While no broker answers at start: 0.5, 1, 2, ... 15 s between tries."""
+
+DRY_RUN_RECORD_BYTES_MAX = 900_000
+"""Dead letters of a dry run are those of a default broker."""
+
+_log = structlog.get_logger("collector.service")
+
+
+class StoppedEarly(Exception):
+    """A signal came before there was anything to drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Makes sinks.
+
+    Args:
+        open_sink: an unopened sink for a shard's number.
+        record_bytes_max: what one record may take, bytes.
+    """
+
+    open_sink: Callable[[int], Sink]
+    record_bytes_max: int
+
+
+def dry_run_sinks() -> Sinks:
+    """Sinks that print, and need no Kafka."""
+    return Sinks(lambda _shard: StdoutSink(), DRY_RUN_RECORD_BYTES_MAX)
+
+
+async def kafka_sinks(config: Config, *, stopping: anyio.Event, failures_max: int | None) -> Sinks:
+    """Transactional sinks, once Kafka answered and its topics can keep the promise.
+
+    Args:
+        config: checked.
+        stopping: set when nobody wants them any more.
+        failures_max: give up after so many failures in a row; None: never.
+
+    Raises:
+        StoppedEarly: ``stopping`` was set first.
+        KafkaUnreachable: ``failures_max`` failures in a row.
+        StartRefused: topics are missing or unsafe.
+    """
+    settings = kafka_settings(config.kafka)
+    by_session_time = config.events.record_timestamp == "session"
+    oldest_s = max(config.initial_lookback, config.late_horizon).total_seconds()
+    failures = 0
+    while True:
+        try:
+            layout = await ensure_topics(settings, oldest_record_s=oldest_s if by_session_time else None)
+            break
+        except KafkaUnreachable as error:
+            failures += 1
+            if failures_max is not None and failures >= failures_max:
+                raise
+            retry_s = min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** min(failures - 1, 10))
+            _log.warning("Kafka does not answer", detail=str(error), retry_s=retry_s)
+        with anyio.move_on_after(retry_s):
+            await stopping.wait()
+            raise StoppedEarly
+    bytes_max = TransactionalSink(settings, layout, 0).max_record_bytes
+    return Sinks(lambda shard: TransactionalSink(settings, layout, shard), bytes_max)

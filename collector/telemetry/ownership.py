@@ -1,0 +1,76 @@
+"""Tells which shards are this worker's and which are others': in the log, in the metrics and in the status.
+
+One rule: what is shown of an organization is what this process knows now. What it knew of one that another worker
+collects by now is taken away, so that two workers never show two truths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from collector.telemetry.metrics import Metrics
+from collector.telemetry.status import GroupStatus, ShardStatus, StatusBoard
+
+
+class OwnershipTelemetry:
+    """Observer of what this process owns.
+
+    Args:
+        metrics: of this process.
+        board: of this process.
+    """
+
+    def __init__(self, metrics: Metrics, board: StatusBoard) -> None:
+        self._metrics = metrics
+        self._board = board
+        self._log = structlog.get_logger("collector.ownership")
+        self._ours: frozenset[int] = frozenset()
+
+    def placed(self, organizations: Mapping[int, Sequence[str]]) -> None:
+        """Which organizations are on which shards, as configured now."""
+        shards = self._board.shards
+        for number in sorted(shards.keys() - organizations.keys()):
+            del shards[number]
+        for number, names in organizations.items():
+            status = shards.setdefault(number, ShardStatus(number, (), assigned=number in self._ours))
+            status.organizations = tuple(names)
+            self._metrics.shard_assigned.labels(str(number)).set(status.assigned)
+            self._metrics.shard_owned.labels(str(number)).set(status.owned)
+
+    def joined(self, group: GroupStatus) -> None:
+        """This process shares the shards with others."""
+        self._board.group = group
+        self._metrics.group_member.set_function(lambda: float(group.is_member()))
+
+    def assigned(self, ours: frozenset[int]) -> None:
+        """These shards are ours from now on, and no others."""
+        self._ours = ours
+        for number, status in self._board.shards.items():
+            status.assigned = number in ours
+            self._metrics.shard_assigned.labels(str(number)).set(status.assigned)
+        held = {number: status for number, status in self._board.shards.items() if status.assigned}
+        self._log.info(
+            "ownership",
+            shards=sorted(held),
+            organizations=sum(len(status.organizations) for status in held.values()),
+            elsewhere=sorted(self._board.shards.keys() - held.keys()),
+        )
+
+    def released(self, number: int, organizations: Sequence[str], *, is_lost: bool) -> None:
+        """A shard has come to its end here, because it was lost or because everything ends."""
+        status = self._board.shards.get(number)
+        if status is not None:
+            status.owned, status.last_error = False, None
+        self._metrics.shard_owned.labels(str(number)).set(0)
+        if is_lost:
+            self._log.info("shard released", shard=number, organizations=len(organizations))
+            for name in organizations:
+                self.forget(name)
+
+    def forget(self, organization: str) -> None:
+        """An organization is not collected here any more."""
+        status = self._board.organizations.pop(organization, None)
+        if status is not None:
+            self._metrics.forget(organization, list(status.groups))
