@@ -131,6 +131,10 @@ def warnings(config: Config, *, files: bool = True) -> list[str]:
             found.append(f"organizations[{index}].api_version: unsupported by ThousandEyes since 2025-05-27; use v7")
         if organization.allow_http and organization.base_url.startswith("http:"):
             found.append(f"organizations[{index}].allow_http: the token crosses the network in clear text")
+    if config.kafka.accept_empty_state:
+        found.append(
+            "kafka.accept_empty_state: while it is true, a loss of the state is not noticed; for one start only"
+        )
     if config.kafka.security_protocol == "SASL_PLAINTEXT":
         found.append("kafka.security_protocol: the password crosses the network in clear text; use SASL_SSL")
     return found

@@ -26,6 +26,11 @@ POSITIVE_MASK = 0x7FFFFFFF
 # The state key under which each owner of a shard leaves its unique value; see sink.py.
 BARRIER_KEY = "barrier"
 
+# The state key that tells a state that was lost from one that never was; see origin.py.
+ORIGIN_KEY = "origin"
+
+_RESERVED_KEYS = frozenset({BARRIER_KEY, ORIGIN_KEY})
+
 NewBatch = Callable[[], BatchBuilder]
 
 
@@ -155,6 +160,14 @@ class BatchPlan:
         """The one batch that marks the beginning of an ownership."""
         return [batch for _, batch in self._of_state([StateChange(BARRIER_KEY, value)]).rounds()]
 
+    def origin(self, value: bytes, *, state: bool, witness_topic: str | None) -> list[Batch]:
+        """The origin of the state, for the state itself and for the partition of the same number that witnesses it."""
+        return [
+            batch
+            for name in ([self._state[0]] if state else []) + ([witness_topic] if witness_topic is not None else [])
+            for _, batch in self._of_state([StateChange(ORIGIN_KEY, value)], topic=name).rounds()
+        ]
+
     def _record_batches(self, records: Sequence[Record]) -> tuple[TopicBatches, TopicBatches]:
         events = TopicBatches(*self._events, self._new_batch, limit_bytes=self._limit_bytes)
         dead_letters = TopicBatches(*self._dead_letters, self._new_batch, limit_bytes=self._limit_bytes)
@@ -172,12 +185,13 @@ class BatchPlan:
         return events, dead_letters
 
     def _state_batches(self, changes: Sequence[StateChange]) -> TopicBatches:
-        if any(change.key == BARRIER_KEY for change in changes):
-            raise ValueError(f"the state key {BARRIER_KEY!r} belongs to the sink")
+        if any(change.key in _RESERVED_KEYS for change in changes):
+            raise ValueError(f"the state keys {sorted(_RESERVED_KEYS)} belong to the sink")
         return self._of_state(changes)
 
-    def _of_state(self, changes: Sequence[StateChange]) -> TopicBatches:
-        topic, shard = self._state
+    def _of_state(self, changes: Sequence[StateChange], *, topic: str | None = None) -> TopicBatches:
+        state_topic, shard = self._state
+        topic = topic or state_topic
         state = TopicBatches(topic, shard + 1, self._new_batch, limit_bytes=self._limit_bytes)
         for key, value in changes:
             if not state.add(key.encode(), value, [], None, partition=shard):

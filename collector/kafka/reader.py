@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -44,13 +44,25 @@ class Barrier:
     offset: int
 
 
+class RestoredState(NamedTuple):
+    """What a shard's partition held before our barrier.
+
+    Args:
+        state: the last value of each key, without tombstones and barriers.
+        log_start: first offset of the partition; above 0 only if records were removed.
+    """
+
+    state: dict[str, bytes]
+    log_start: int
+
+
 def unique_value(shard: int) -> bytes:
     """A barrier value that nobody else makes; readable, because people look into the topic when something is wrong."""
     return f"shard={shard} pid={os.getpid()} ns={time.time_ns()} {uuid.uuid4().hex}".encode()
 
 
-async def restore(settings: KafkaSettings, shard: int, barrier: Barrier) -> dict[str, bytes]:
-    """The state that was committed before the barrier: the last value of each key, without tombstones and barriers.
+async def restore(settings: KafkaSettings, shard: int, barrier: Barrier) -> RestoredState:
+    """The state that was committed before the barrier.
 
     Args:
         settings: ``restore_timeout_s`` is how long the reader may make no progress; so the time allowed for the whole
@@ -73,7 +85,7 @@ async def restore(settings: KafkaSettings, shard: int, barrier: Barrier) -> dict
             f"{settings.state_topic} at {settings.bootstrap_servers} ({fold.progress}; {describe(error)}); it will be "
             f"tried again"
         ) from error
-    return fold.state
+    return RestoredState(fold.state, fold.log_start)
 
 
 async def _read_to_barrier(consumer: Any, settings: KafkaSettings, fold: _StateFold) -> None:
@@ -86,6 +98,8 @@ async def _read_to_barrier(consumer: Any, settings: KafkaSettings, fold: _StateF
     async with asyncio.timeout(settings.restore_timeout_s) as deadline:
         while not fold.complete:
             try:
+                if fold.log_start < 0:
+                    fold.log_start = (await consumer.beginning_offsets([partition]))[partition]
                 records = (await consumer.getmany(partition, timeout_ms=POLL_MS)).get(partition, [])
                 reached = await consumer.position(partition)
             except KafkaError as error:
@@ -110,6 +124,7 @@ class _StateFold:
         self.shard = shard
         self.barrier = barrier
         self.state: dict[str, bytes] = {}
+        self.log_start = -1  # not asked yet
         self.complete = False
         self.progress = "nothing read yet"
 

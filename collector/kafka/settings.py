@@ -41,11 +41,12 @@ class KafkaSettings:
         dead_letter_partitions: the same for dead letters, >= 1.
         replication_factor: of topics that this program creates, >= 1; None: 3, or the number of brokers if smaller.
         create_topics: create missing topics; otherwise refuse to start and print the commands.
-        accept_empty_state: start although the state topic is empty and the events topic is not. The ids that were
-            already published are then unknown: sessions that the API still shows are published again.
+        accept_empty_state: start although the state, or that of a shard, was lost. The ids that were already published
+            are then unknown: sessions that the API still shows are published again.
         events_retention_ms: retention of an events topic that this program creates; -1: for ever.
         dead_letters_retention_ms: the same for dead letters.
-        shards_retention_ms: the same for the shards topic.
+        shards_retention_ms: the same for the shards topic: for so long after its last day the collector may be down and
+            still notice that the state of a shard was lost.
         state_segment_ms: how long a segment of the state topic stays open; only closed segments are compacted.
         state_dirty_ratio: share of uncompacted bytes, 0..1, at which the state topic is compacted.
         compression: codec of the batches; zstd costs the least CPU a byte saved with this client.
@@ -89,7 +90,7 @@ class KafkaSettings:
     accept_empty_state: bool = False
     events_retention_ms: int = 7 * DAY_MS
     dead_letters_retention_ms: int = 30 * DAY_MS
-    shards_retention_ms: int = 7 * DAY_MS
+    shards_retention_ms: int = 30 * DAY_MS
     state_segment_ms: int = 60 * 60 * 1000
     state_dirty_ratio: float = 0.1
 

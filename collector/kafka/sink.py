@@ -24,11 +24,12 @@ from aiokafka import AIOKafkaProducer
 
 from collector.core.model import Publication
 from collector.errors import CollectorError, PublishFailed, RecordsRejected, StartRefused
-from collector.kafka.batches import Batch, BatchPlan
+from collector.kafka.batches import ORIGIN_KEY, Batch, BatchPlan
 from collector.kafka.closing import close_producer, see_exception
 from collector.kafka.connection import client_arguments
 from collector.kafka.errors import Fenced, describe, is_fencing, is_rejection
-from collector.kafka.reader import Barrier, restore, unique_value
+from collector.kafka.origin import Witness, read_witness, recognise
+from collector.kafka.reader import Barrier, RestoredState, restore, unique_value
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.topics import TopicLayout
 
@@ -56,12 +57,13 @@ class _Phase(Enum):
 class TransactionalSink:
     """Publishes for one shard. ``open`` first; ``close`` in every case; one ``publish`` at a time.
 
-    Mutable state, all of it: the producer, the phase, records sent and time of opening.
+    Mutable state, all of it: the producer, the phase, records sent, the newest offset of the state and time of opening.
 
     Args:
         settings: where Kafka is, and every deadline.
         layout: partition counts, from ``ensure_topics``.
         shard: partition of the state topic, 0..shards-1.
+        origins: shard -> identity of its state, as far as this process has seen it; kept from sink to sink.
         worn_out_records: after so many records a new sink is due.
         worn_out_s: after so many seconds too.
     """
@@ -72,18 +74,21 @@ class TransactionalSink:
         layout: TopicLayout,
         shard: int,
         *,
+        origins: dict[int, str] | None = None,
         worn_out_records: int = WORN_OUT_RECORDS,
         worn_out_s: float = WORN_OUT_S,
     ) -> None:
         self._settings = settings
         self._layout = layout
         self._shard = shard
+        self._origins = {} if origins is None else origins
         self._worn_out_records = worn_out_records
         self._worn_out_s = worn_out_s
         self._producer: Any = None
         self._plan: BatchPlan | None = None
         self._phase = _Phase.NEW
         self._records_sent = 0
+        self._state_offset = -1
         self._opened_at_s: float | None = None
 
     @property
@@ -108,22 +113,25 @@ class TransactionalSink:
         Raises:
             Fenced: another owner took the shard over meanwhile.
             PublishFailed: no success in time; close, wait, and open a new sink if the shard is still ours.
-            StartRefused: the state is not ours to read, or this installation cannot keep the promise.
+            StartRefused: the state is not ours to read, not what it was, or this installation cannot keep the promise.
         """
         if not __debug__:
             raise StartRefused("run Python without -O: aiokafka checks the state of transactions with assertions")
         assert self._phase is _Phase.NEW, "a sink is opened once"
         self._phase = _Phase.BUSY
         try:
+            witness = await read_witness(self._settings, self._shard)
             await self._start_producer()
             barrier = await self._write_barrier()
-            state = await restore(self._settings, self._shard, barrier)
+            restored = await restore(self._settings, self._shard, barrier)
+            await self._recognise(restored, witness)
         except BaseException:
             self._phase = _Phase.FAILED
             raise
         self._opened_at_s = asyncio.get_running_loop().time()
         self._phase = _Phase.READY
-        return state
+        restored.state.pop(ORIGIN_KEY, None)
+        return restored.state
 
     async def publish(self, publication: Publication) -> None:
         """Makes records and state durable in one transaction. A cancelled publish is a failed one.
@@ -200,6 +208,16 @@ class TransactionalSink:
             raise PublishFailed(f"kafka: the broker did not tell where the barrier of shard {self._shard} is")
         return Barrier(value=value, offset=acknowledged.offset)
 
+    async def _recognise(self, restored: RestoredState, witness: Witness | None) -> None:
+        """Refuses a state that was lost; the first owner of a shard leaves the mark by which it will be known."""
+        assert self._plan is not None
+        verdict = recognise(self._settings, self._shard, restored, witness, self._origins.get(self._shard))
+        witness_topic = self._settings.shards_topic if verdict.write_witness else None
+        batches = self._plan.origin(verdict.origin.to_bytes(), state=verdict.write_origin, witness_topic=witness_topic)
+        if batches:
+            await self._transact(batches)
+        self._origins[self._shard] = verdict.origin.identity
+
     async def _transact(self, batches: list[Batch]) -> list[Any]:
         """One whole transaction. Any exception, whatever it is, means: outcome unknown."""
         producer = self._producer
@@ -211,6 +229,7 @@ class TransactionalSink:
                 for topic, partition, builder in batches:
                     sent.append(await producer.send_batch(builder, topic, partition=partition))
                 acknowledgements = await asyncio.gather(*sent)
+            self._require_growth(acknowledgements)
             step = "committing"
             async with asyncio.timeout(self._settings.commit_timeout_s):
                 await producer.commit_transaction()
@@ -220,6 +239,18 @@ class TransactionalSink:
             for future in sent:
                 see_exception(future)
         return acknowledgements
+
+    def _require_growth(self, acknowledgements: list[Any]) -> None:
+        """Refuses to commit into a state that went back: its topic was made anew, or a broker lost its end."""
+        for acknowledged in acknowledgements:
+            if acknowledged.topic != self._settings.state_topic or acknowledged.offset < 0:
+                continue
+            if acknowledged.offset <= self._state_offset:
+                raise PublishFailed(
+                    f"kafka: partition {self._shard} of {acknowledged.topic} was at offset {self._state_offset} and is "
+                    f"at {acknowledged.offset}: committed state is gone. Nothing was committed on top of it"
+                )
+            self._state_offset = acknowledged.offset
 
     def _rejection(self, batches: list[Batch], sent: list[Any], error: Exception) -> RecordsRejected | None:
         """The failure by name, if the broker refused one of the batches for its content."""

@@ -45,10 +45,10 @@ async def keys(bootstrap_servers: str, topic: str) -> list[str]:
 
 
 async def state(bootstrap_servers: str, topic: str, partition: int) -> dict[str, bytes]:
-    """The state of a shard as folded by hand: last value a key, tombstones and barriers left out."""
+    """The state of a shard as folded by hand: last value a key, tombstones, barriers and the origin left out."""
     folded: dict[str, bytes] = {}
     for record in await committed(bootstrap_servers, topic):
-        if record.partition == partition and record.key not in (None, b"barrier"):
+        if record.partition == partition and record.key not in (None, b"barrier", b"origin"):
             assert record.key is not None
             if record.value is None:
                 folded.pop(record.key.decode(), None)
@@ -107,6 +107,20 @@ async def create_topic(
         admin.create_topics([topic])[name].result(_TIMEOUT_S)
 
     await to_thread.run_sync(create)
+
+
+async def delete_topic(bootstrap_servers: str, name: str) -> None:
+    """Removes a topic; returns when the brokers no longer list it."""
+
+    def delete() -> None:
+        admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        admin.delete_topics([name])[name].result(_TIMEOUT_S)
+        deadline = time.monotonic() + _TIMEOUT_S
+        while name in admin.list_topics(timeout=_TIMEOUT_S).topics:
+            assert time.monotonic() < deadline, f"{name} is still listed"
+            time.sleep(0.05)
+
+    await to_thread.run_sync(delete)
 
 
 async def alter_topic(bootstrap_servers: str, name: str, configs: Mapping[str, str]) -> None:

@@ -5,7 +5,53 @@ from tests.mutants.runner import Mistake
 ISOLATION = "collector/core/isolation.py"
 ISOLATED = "tests/organization/test_isolation.py"
 
+SINK = "collector/kafka/sink.py"
+ORIGIN = "collector/kafka/origin.py"
+LOST = "tests/kafka/test_lost_state.py"
+
 FAULTS = (
+    Mistake(
+        "what is left of a state that went back is committed into",
+        SINK,
+        "if acknowledged.offset <= self._state_offset:",
+        "if False:",
+        (f"{LOST}::test_state_made_anew_while_running",),
+    ),
+    Mistake(
+        "a state that was lost is taken for one that never was",
+        ORIGIN,
+        "if found is None and expected is not None:",
+        "if False:",
+        (f"{LOST}::test_judgement", f"{LOST}::test_state_made_anew_while_down"),
+    ),
+    Mistake(
+        "records that were removed behind the origin are not missed",
+        ORIGIN,
+        "elif found is not None and log_start > found.log_start:",
+        "elif False:",
+        (f"{LOST}::test_judgement",),
+    ),
+    Mistake(
+        "nothing witnesses that a shard was opened",
+        SINK,
+        "witness_topic = self._settings.shards_topic if verdict.write_witness else None",
+        "witness_topic = None",
+        (f"{LOST}::test_state_of_one_partition_removed",),
+    ),
+    Mistake(
+        "the process forgets which state it had",
+        SINK,
+        "self._origins[self._shard] = verdict.origin.identity",
+        "pass",
+        (f"{LOST}::test_state_and_witness_made_anew",),
+    ),
+    Mistake(
+        "the origin is written at every opening",
+        ORIGIN,
+        "return Verdict(None, found, write_origin=False, write_witness=renew)",
+        "return Verdict(None, found, write_origin=True, write_witness=True)",
+        (f"{LOST}::test_witness_is_not_written_at_every_opening",),
+    ),
     Mistake(
         "pages share transactions although one of them was refused",
         ISOLATION,
