@@ -78,6 +78,7 @@ class Api:
     requests: list[tuple[float, str, int]] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     complete_since: dict[str, list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
+    first_shown: dict[int, float] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     rng: random.Random = field(default_factory=lambda: random.Random(5))
     _walks: dict[str, Walk] = field(default_factory=dict)
@@ -98,9 +99,17 @@ class Api:
         """Write a violation down."""
         self.violations.append(f"{what}: {request.method} {request.target} {request.body!r}")
 
-    def covered(self, aid: str, since: float, date: float) -> bool:
-        """Whether a walk that began after ``since`` (server time) and included ``date`` came to its end."""
-        return any(began >= since and begin <= date <= end for began, begin, end in self.complete_since[aid])
+    def covered(self, row: Row) -> bool:
+        """Whether a client that came to the end of a walk must know the row.
+
+        Either that walk began after the row became visible and included its date; or an earlier walk showed the row.
+        That one may have broken off: a client may go on behind what it showed, if it has made sure of that.
+        """
+        walks = self.complete_since[row.aid]
+        if any(began >= row.visible_at and begin <= row.date <= end for began, begin, end in walks):
+            return True
+        shown = self.first_shown.get(id(row))
+        return shown is not None and any(began > shown for began, _, _ in walks)
 
     # -- requests
 
@@ -218,6 +227,8 @@ class Api:
             return self.order(sorted(chosen, key=lambda row: row.date))
 
         rows, following = self.cut(look, walk.position, self.page_size)
+        for row in rows:
+            self.first_shown.setdefault(id(row), self.now())
         link = None
         if following is None:
             self.complete_since[walk.aid].append((walk.began_at, walk.begin, walk.end))

@@ -99,13 +99,13 @@ class Scenario:
         assert code == 0, f"exit code {code}; its log:\n{self.log.read_text()[-3000:]}"
 
     def wait_until_all_was_shown(self, deadline_s: float) -> None:
-        """Wait until every row was in a walk that began after it became visible."""
+        """Wait until every row was in a walk that began after it became visible, or in one that another followed."""
         assert self.process is not None
         last: list[object] = []
 
         def shown() -> bool:
             with self.api.lock:
-                last[:] = [r for r in self.api.rows if not self.api.covered(r.aid, r.visible_at, r.date)]
+                last[:] = [row for row in self.api.rows if not self.api.covered(row)]
             return not last
 
         try:
