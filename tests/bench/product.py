@@ -10,10 +10,14 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-import collector.cli.app  # noqa: F401  (what the command loads, so that memory is that of the command)
-from collector.config import Config, KafkaSection, OrganizationSection
-from collector.service import run_service
-from tests.bench.usage import tell
+import collector.__main__  # what the command loads and prepares, so that memory is that of the command
+
+collector.__main__.use_less_memory()
+sys.modules.setdefault("trio", None)  # type: ignore[arg-type]  # of our tests; httpcore would load it, users have none
+
+from collector.config import Config, KafkaSection, OrganizationSection  # noqa: E402
+from collector.service import run_service  # noqa: E402
+from tests.bench.usage import tell  # noqa: E402
 
 
 def configuration(base_url: str, bootstrap_servers: str, topic_prefix: str) -> Config:
