@@ -98,6 +98,13 @@ class Diary:
         self.transactions.append(publications)
 
 
+def make_settings(
+    name: str, progress: ProgressSettings, *, concurrency: int, poll_interval_s: float, quota_share: float
+) -> OrganizationSettings:
+    """What an organization is told, for all tests on virtual time."""
+    return OrganizationSettings(name, None, concurrency, poll_interval_s, quota_share, progress)
+
+
 @dataclass(slots=True)
 class World:
     """Everything of one run. `shard` makes a new process on what is durable."""
@@ -121,13 +128,12 @@ class World:
         async def fingerprint() -> str:
             return self.fingerprint
 
-        settings = OrganizationSettings(
+        settings = make_settings(
             NAME,
-            None,
-            self.concurrency,
-            self.poll_interval_s,
-            self.quota_share,
             ProgressSettings(LOOKBACK_S, OVERLAP_S, 86_400),
+            concurrency=self.concurrency,
+            poll_interval_s=self.poll_interval_s,
+            quota_share=self.quota_share,
         )
         self.organization = Organization(
             settings,

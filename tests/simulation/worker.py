@@ -1,0 +1,256 @@
+"""Workers, each with a `Shard` a shard that the group hands it, and the group, which is wrong at times.
+
+Rule: what runs in a worker is the collector's own code; only the two ports, the clock and the group are ours. A worker
+that is killed leaves nothing behind but what the cluster has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from collector.core.collect import PageCollector
+from collector.core.progress import ProgressSettings
+from collector.errors import PublishFailed
+from collector.organization import Organization
+from collector.shard import Shard
+from tests.organization.world import Diary, VirtualClock, make_settings
+from tests.simulation.api import FakeSource, SimulatedApi
+from tests.simulation.cluster import FakeCluster, FakeSink
+from tests.simulation.process import Killed, Process
+from tests.simulation.trace import Trace
+
+SESSION_TIMEOUT_S = 10.0
+"""How long the group takes to miss a killed worker; one that leaves is replaced at once."""
+
+REBALANCE_S = 1.5
+DRAIN_S = 120.0
+"""A planned stop that takes longer than this is a defect: a request or a transaction has shorter deadlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationPlan:
+    """One organization as every worker is configured with it."""
+
+    api: SimulatedApi
+    shard: int
+    concurrency: int
+    poll_interval_s: float
+    quota_share: float
+    progress: ProgressSettings
+
+
+@dataclass(slots=True)
+class Parts:
+    """What all workers share."""
+
+    cluster: FakeCluster
+    organizations: list[OrganizationPlan]
+    collector: PageCollector
+    trace: Trace
+    rng: Random
+    shards: int
+    starts: int = 0
+
+
+class Reporter(Diary):
+    """Both observers of one process: into the trace; a defect of our own code ends the simulation."""
+
+    def __init__(self, name: str, trace: Trace) -> None:
+        super().__init__()
+        self._name, self._trace = name, trace
+
+    def walk_finished(self, walk: Any, progress: Any, duration_s: float) -> None:
+        """Too many to keep."""
+
+    def failed(self, aid: str | None, error: Any, where: str) -> None:
+        """Expected, and traced where it was made."""
+
+    def crashed(self, aid: str | None, error: Exception) -> None:
+        """The collector's own code failed."""
+        raise AssertionError(f"{self._name}: a page of account group {aid} could not be processed") from error
+
+    def restored(self, shard: int, keys: int, duration_s: float) -> None:
+        """The shard is owned."""
+        self._trace.add(f"{self._name}: owns shard {shard}, {keys} keys")
+
+    def lost(self, shard: int, error: Exception, retry_s: float) -> None:
+        """It starts over; anything but a failed publication would be a defect."""
+        self._trace.add(f"{self._name}: lost shard {shard}: {error}")
+        if not isinstance(error, PublishFailed):
+            raise AssertionError(f"{self._name}: shard {shard} failed by itself: {error!r}") from error
+
+    def committed(self, shard: int, records: int, publications: int) -> None:
+        """Too many to keep, and the cluster traces them."""
+
+
+class Worker:
+    """One place where a process runs, dies and is started again.
+
+    Args:
+        name: of the place; processes add a number.
+        parts: what all workers share.
+    """
+
+    def __init__(self, name: str, parts: Parts) -> None:
+        self.name = name
+        self.shards: set[int] = set()  # what the group told it
+        self.process: Process | None = None
+        self._parts = parts
+        self._changed = anyio.Event()
+        self._stopping = False
+        self._owned: dict[int, Shard] = {}
+
+    def tell(self, shards: set[int]) -> None:
+        """The group hands it exactly these shards."""
+        if shards != self.shards:
+            self.shards = set(shards)
+            self._wake()
+
+    def stop(self) -> None:
+        """SIGTERM: drain what it owns, then end."""
+        self._stopping = True
+        self._wake()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self._parts.trace.add(f"{self.process.name}: killed")
+            self.process.kill()
+
+    async def live(self) -> None:
+        """One life; returns when it has stopped or was killed."""
+        parts = self._parts
+        parts.starts += 1
+        process = self.process = Process(f"{self.name}.{parts.starts}")
+        self._stopping, self._owned = False, {}
+        parts.trace.add(f"{process.name}: starts")
+        try:
+            with process.scope:
+                async with anyio.create_task_group() as tasks:
+                    await self._follow_the_group(process, tasks)
+        except* Killed:
+            pass
+        parts.trace.add(f"{process.name}: ended")
+        self.process, self.shards = None, set()
+
+    async def _follow_the_group(self, process: Process, tasks: TaskGroup) -> None:
+        while not self._stopping:
+            for shard in sorted(self.shards - self._owned.keys()):
+                self._owned[shard] = self._build(shard, process)
+                tasks.start_soon(self._own, shard, process)
+            for shard in sorted(self._owned.keys() - self.shards):
+                self._owned[shard].drain()
+            await self._changed.wait()
+        for shard in self._owned.values():
+            shard.drain()
+
+    async def _own(self, number: int, process: Process) -> None:
+        shard = self._owned[number]
+        await shard.run()
+        self._parts.trace.add(f"{process.name}: gave shard {number} back")
+        del self._owned[number]
+        self._wake()
+
+    def _build(self, number: int, process: Process) -> Shard:
+        parts = self._parts
+        clock = VirtualClock(parts.rng.choice([0.0, 0.0, 90.0, -3_000.0]))
+        reporter = Reporter(process.name, parts.trace)
+        organizations = [
+            Organization(
+                make_settings(
+                    plan.api.name,
+                    plan.progress,
+                    concurrency=plan.concurrency,
+                    poll_interval_s=plan.poll_interval_s,
+                    quota_share=plan.quota_share,
+                ),
+                source=FakeSource(plan.api, process),
+                collector=parts.collector,
+                fingerprint=_fingerprint(plan.api),
+                clock=clock,
+                rng=Random(parts.rng.random()),
+                observer=reporter,
+            )
+            for plan in parts.organizations
+            if plan.shard == number
+        ]
+        return Shard(
+            number,
+            organizations,
+            open_sink=lambda: FakeSink(parts.cluster, number, process),
+            rng=Random(parts.rng.random()),
+            monotonic=clock.monotonic,
+            observer=reporter,
+        )
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+def _fingerprint(api: SimulatedApi) -> Callable[[], Any]:
+    async def fingerprint() -> str:
+        return api.fingerprint
+
+    return fingerprint
+
+
+@dataclass(slots=True)
+class FakeGroup:
+    """Hands every shard to one of its members; told late at times, so that two believe.
+
+    Args:
+        shards: all that there are.
+        trace: is told of everything.
+    """
+
+    shards: list[int]
+    trace: Trace
+    members: list[Worker] = field(default_factory=list)
+    stale_s: float = 0.0  # how long a member that loses a shard does not hear of it
+    turn: int = 0
+    _generation: int = 0
+
+    def join(self, worker: Worker, tasks: TaskGroup) -> None:
+        """A worker came."""
+        self.members.append(worker)
+        self.rebalance(tasks, REBALANCE_S)
+
+    def leave(self, worker: Worker, tasks: TaskGroup, *, missed: bool) -> None:
+        """A worker left, or (``missed``) was not heard of any more."""
+        if worker in self.members:
+            self.members.remove(worker)
+            self.rebalance(tasks, SESSION_TIMEOUT_S if missed else REBALANCE_S)
+
+    def rebalance(self, tasks: TaskGroup, after_s: float) -> None:
+        """Hand all shards out anew, a while from now."""
+        self._generation += 1
+        tasks.start_soon(self._assign, self._generation, after_s, tasks)
+
+    async def _assign(self, generation: int, after_s: float, tasks: TaskGroup) -> None:
+        await anyio.sleep(after_s)
+        if generation != self._generation or not self.members:
+            return
+        members = sorted(self.members, key=lambda worker: worker.name)
+        handed: dict[str, set[int]] = {worker.name: set() for worker in members}
+        for index, shard in enumerate(self.shards):
+            handed[members[(index + self.turn) % len(members)].name].add(shard)
+        self.trace.add("group: " + ", ".join(f"{name} {sorted(shards)}" for name, shards in handed.items()))
+        for worker in members:
+            mine = handed[worker.name]
+            if self.stale_s and worker.shards - mine:
+                worker.tell(worker.shards | mine)
+                tasks.start_soon(self._tell_later, generation, worker, mine, self.stale_s)
+            else:
+                worker.tell(mine)
+
+    async def _tell_later(self, generation: int, worker: Worker, shards: set[int], after_s: float) -> None:
+        await anyio.sleep(after_s)
+        if generation == self._generation:
+            worker.tell(shards)
