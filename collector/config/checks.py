@@ -134,7 +134,11 @@ def _organizations(organizations: Sequence[OrganizationSection]) -> Iterator[Mis
             f'expected a name of its own, found "{names[index]}", as in organizations[{other}]',
         )
     for index, organization in enumerate(organizations):
-        for keys, message in (*_credentials(organization), *_transport(organization)):
+        for keys, message in (
+            *_credentials(organization),
+            *_transport(organization),
+            *_polling(organization),
+        ):
             yield Misfit(tuple(("organizations", index, key) for key in keys), message)
 
 
@@ -161,6 +165,15 @@ def _transport(organization: OrganizationSection) -> Iterator[tuple[tuple[str, .
             ("base_url", "allow_http"),
             "expected https, because the token would cross the network in clear text "
             f'(allow_http = true permits it), found "{organization.base_url}"',
+        )
+
+
+def _polling(organization: OrganizationSection) -> Iterator[tuple[tuple[str, ...], str]]:
+    shortest, longest = organization.poll_interval_min, organization.poll_interval_max
+    if longest < shortest:
+        yield (
+            ("poll_interval_max", "poll_interval_min"),
+            f"expected at least poll_interval_min ({format_duration(shortest)}), found {format_duration(longest)}",
         )
 
 

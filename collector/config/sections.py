@@ -151,6 +151,10 @@ class OrganizationSection(Section):
     """Share of the organization's request quota to use at most; the rest stays for others."""
     poll_interval_min: Annotated[Duration, between("1s", "1h")] = timedelta(seconds=15)
     """Shortest time between two polls of an account group."""
+    poll_interval_max: Annotated[Duration, between("1s", "24h")] = Field(
+        default_factory=lambda given: max(timedelta(minutes=15), given["poll_interval_min"])
+    )
+    """Longest time between two polls of an account group, while the quota suffices."""
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
     """Pages in flight at the same time, of different account groups."""
     request_timeout: Annotated[Duration, between("1s", "5m")] = timedelta(seconds=30)

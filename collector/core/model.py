@@ -56,6 +56,15 @@ class Answer:
 NO_ANSWER = Answer(status=0)
 
 
+class Lane(StrEnum):
+    """Why a walk happens: the newest sessions, again for late ones, missed while down, asked for."""
+
+    HOT = "hot"
+    SWEEP = "sweep"
+    CATCH_UP = "catch-up"
+    BACKFILL = "backfill"
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A closed time range of one walk, whole seconds of server time, start <= end."""

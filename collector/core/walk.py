@@ -68,6 +68,7 @@ class Walk:
         self.started_at = started_at
         self.pages = 0
         self.rows = 0
+        self.arrivals = 0  # sessions that it was the first to find; counted by the loop, after their commit
         # All mutable state of the walk: where it is, what it followed, and what the rows have shown of their order.
         self._pages_max = pages_max
         self._continuation: str | None = None

@@ -23,10 +23,11 @@ import random
 import anyio
 
 from collector.clock import Clock
+from collector.core.budget import WINDOW_S
 from collector.core.collect import Collected, PageCollector
 from collector.core.event import Provenance
-from collector.core.model import AccountGroup, MonoS, Owner, Page, Publication, State
-from collector.core.schedule import PollSchedule
+from collector.core.model import AccountGroup, Owner, Page, Publication, State
+from collector.core.schedule import PollSchedule, Turn
 from collector.core.walk import Step, Walk, WalkState
 from collector.errors import ApiRejected, PageMalformed, RecordsRejected, Rejection, SourceError
 from collector.organization.gate import LOOK_AGAIN_S, Draining, Fingerprint, RequestGate
@@ -92,7 +93,7 @@ class Organization:
             rng=rng,
             observer=observer,
         )
-        self._schedule = PollSchedule(settings.poll_interval_min_s, rng)
+        self._schedule = PollSchedule(settings.poll_interval_min_s, settings.poll_interval_max_s, rng)
         self._memory = OrganizationMemory(settings.name, settings.progress)
         self._aids: list[str] = []
         self._refused: dict[str, str] = {}  # account groups whose page Kafka refuses, and why
@@ -207,15 +208,15 @@ class Organization:
             while pending is None or pending:
                 now = self._clock.monotonic()
                 turn = self._schedule.next(now)
-                if not isinstance(turn, str):
+                if not isinstance(turn, Turn):
                     await self._gate.sleep(LOOK_AGAIN_S if turn is None else min(turn - now, LOOK_AGAIN_S))
-                elif pending is not None and turn not in pending:
-                    self._schedule.finished(turn, now, MonoS(now + LOOK_AGAIN_S), caught_up=True)
-                else:
-                    await self._walk(turn, publish)
-                    if pending is not None and self._is_done(turn, goal):
-                        pending.discard(turn)
-                    self._gate.wake()
+                    continue
+                await self._walk(turn, publish)
+                if pending is not None and self._is_done(turn.aid, goal):
+                    pending.discard(turn.aid)
+                    left = [aid for aid in self._aids if aid in pending]
+                    self._schedule.account_groups(left, self._clock.monotonic())
+                self._gate.wake()
         except Draining:
             return
 
@@ -228,33 +229,45 @@ class Organization:
         # `Date` has whole seconds: a walk that began in the same second covers up to one second less.
         return position is not None and position.covered_until >= goal - 1
 
-    async def _walk(self, aid: str, publish: Publish) -> None:
+    async def _walk(self, turn: Turn, publish: Publish) -> None:
         started = self._clock.monotonic()
-        group = self._memory.group(aid)
+        group = self._memory.group(turn.aid)
         server_now = self._gate.server_clock.now(started)
-        walk = Walk(aid, group.progress.next_window(server_now), started_at=server_now)
-        if group.progress.position is None:
+        walk = Walk(turn.aid, group.progress.next_window(server_now), lane=turn.lane, started_at=server_now)
+        position = group.progress.position
+        walked_until = walk.window.start if position is None else position.covered_until
+        if position is None:
             await self._begin(walk, group, publish)
         try:
             state = WalkState.GOES_ON
             while state is WalkState.GOES_ON:
                 # In one expression, so that nobody holds the page while it waits for its commit.
-                state = await self._take(self._collect(await self._fetch(walk), walk, group), walk, group, publish)
+                state = await self._take(
+                    self._collect(await self._fetch(turn, walk), walk, group), walk, group, publish
+                )
         except SourceError as error:
-            self._walk_broke(walk, group, error)
+            self._walk_broke(turn, walk, group, error)
             return
         now = self._clock.monotonic()
         if state is WalkState.FINISHED:
             group.progress.walk_finished(walk.window, walk.started_at)
-            caught_up = group.progress.caught_up(walk.started_at)
-            self._schedule.finished(aid, started, now, caught_up=caught_up)
+            self._schedule.finished(
+                turn,
+                started,
+                now,
+                pages=walk.pages,
+                arrivals=walk.arrivals,
+                caught_up=group.progress.caught_up(walk.started_at),
+                duration_s=server_now - walked_until,
+                server_now=self._gate.server_clock.now(now),
+            )
             self._observer.walk_finished(walk, group.progress, now - started)
             return
         reason = "its next links lead in a circle" if state is WalkState.LOOPED else "it has no end"
         group.progress.walk_failed(walk.window)
-        self._schedule.failed(aid, now)
+        self._schedule.failed(turn, now)
         given_up = SourceError(f"given up after {walk.pages} pages: {reason}; half of its window is tried next")
-        self._observer.failed(aid, given_up, _where(walk))
+        self._observer.failed(turn.aid, given_up, _where(walk))
 
     async def _begin(self, walk: Walk, group: AccountGroupMemory, publish: Publish) -> None:
         """Make the start of coverage durable before anything is asked: a first walk that dies does not move it."""
@@ -262,16 +275,20 @@ class Organization:
         await publish(Publication((), begin.changes, Owner(self.settings.name, walk.aid)))
         group.progress.apply(begin)
 
-    async def _fetch(self, walk: Walk) -> Page:
+    async def _fetch(self, turn: Turn, walk: Walk) -> Page:
         """The walk's next page, asked for a few times while the trouble looks like passing."""
         for attempt in range(PAGE_TRIES):
+            self._schedule.page(turn, self._clock.monotonic())
             try:
-                return await self._gate.ask(lambda: self._source.fetch(walk.request))
+                page = await self._gate.ask(lambda: self._source.fetch(walk.request))
             except SourceError as error:
                 passing = isinstance(error, PageMalformed) or getattr(error, "kind", None) in _ASK_AGAIN
                 if not passing or attempt + 1 == PAGE_TRIES:
                     raise
                 self._observer.failed(walk.aid, error, _where(walk))
+            else:
+                self._schedule.capacity((self._gate.budget.limit or 0) * self.settings.quota_share / WINDOW_S)
+                return page
             await self._gate.pause(PAGE_RETRY_FIRST_S * 2**attempt * self._rng.uniform(0.5, 1.0))
         raise AssertionError("unreachable: the last try raises or returns")
 
@@ -305,10 +322,11 @@ class Organization:
         group.seen.apply(writes, expiry)
         group.progress.apply(advance)
         self._refused.pop(walk.aid, None)
+        walk.arrivals += collected.events
         self._observer.published(walk, collected, group.progress, len(group.seen))
         return step.state
 
-    def _walk_broke(self, walk: Walk, group: AccountGroupMemory, error: SourceError) -> None:
+    def _walk_broke(self, turn: Turn, walk: Walk, group: AccountGroupMemory, error: SourceError) -> None:
         now = self._clock.monotonic()
         kind = error.kind if isinstance(error, ApiRejected) else None
         refused = kind in (Rejection.FORBIDDEN, Rejection.WRONG_ACCOUNT_GROUP)
@@ -316,10 +334,10 @@ class Organization:
             # A lost cursor, a page that cannot be read, or (first page) a range too long for the API: half of it.
             group.progress.walk_failed(walk.window)
         if refused or (kind is Rejection.BAD_REQUEST and walk.is_first_page):
-            if self._schedule.parked(walk.aid, str(kind), now):
+            if self._schedule.parked(turn, str(kind), now):
                 self._observer.parked(walk.aid, error)
             return
-        self._schedule.failed(walk.aid, now)
+        self._schedule.failed(turn, now)
         if self._gate.closed is None:  # else the gate said it
             self._observer.failed(walk.aid, error, _where(walk))
 

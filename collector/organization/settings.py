@@ -26,6 +26,7 @@ class OrganizationSettings:
         poll_interval_min_s: shortest time between two walks of one account group, seconds.
         quota_share: part of the quota that may be used, over 0 to 1.
         progress: see `ProgressSettings`.
+        poll_interval_max_s: longest time between two walks while the quota suffices, seconds.
     """
 
     name: str
@@ -34,6 +35,7 @@ class OrganizationSettings:
     poll_interval_min_s: float
     quota_share: float
     progress: ProgressSettings
+    poll_interval_max_s: float = 900.0
 
 
 class Observer(Protocol):

@@ -52,6 +52,7 @@ def organization_settings(config: Config, section: OrganizationSection) -> Organ
         account_groups=None if section.account_groups is None else tuple(section.account_groups),
         concurrency=section.concurrency,
         poll_interval_min_s=section.poll_interval_min.total_seconds(),
+        poll_interval_max_s=section.poll_interval_max.total_seconds(),
         quota_share=section.quota_share,
         progress=ProgressSettings(
             initial_lookback_s=int(config.initial_lookback.total_seconds()),
