@@ -110,6 +110,12 @@ class EventsSection(Section):
     """What the record key is, and with it the partition."""
     record_timestamp: Literal["session", "collected"] = "session"
     """Record timestamp: when the session took place, or when it was collected."""
+    identity: Literal["session", "session-page"] = "session"
+    """What an event stands for: a session, or each page row of it that the API lists."""
+    revisions: Literal["drop", "publish"] = "drop"
+    """What becomes of a published session that comes back with other content: counted only, or an event of its own."""
+    late: Literal["dead-letter", "publish", "drop"] = "dead-letter"
+    """What becomes of a session that is older than the ids that are kept, so that it may be a duplicate."""
 
 
 class AdminSection(Section):

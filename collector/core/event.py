@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import orjson
 
+from collector.core.identity import identity_of, page_of
 from collector.core.model import Destination, EpochS, Record, Row, Window
 
 EVENT_TYPE = "com.thousandeyes.endpoint.user-session.v1"
@@ -108,8 +109,15 @@ def epoch_ms(date: str) -> int:
     return round(datetime.fromisoformat(date).timestamp() * MS_PER_S)
 
 
-def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance) -> list[Record]:
-    """The event of each of the sessions of one page; all must be valid."""
+def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance, *, by_page: bool = False) -> list[Record]:
+    """The event of each of the sessions of one page; all must be valid.
+
+    Args:
+        sessions: in the form of the schema.
+        form: how events are written.
+        provenance: where and when the page was collected.
+        by_page: each page row is an event of its own, and its id names the page.
+    """
     # A date after its collection is a wrong agent clock; brokers refuse timestamps too far ahead of their own time.
     collected_ms = round(provenance.collected_at * MS_PER_S)
     by_session_time = form.timestamp is RecordTimestamp.SESSION
@@ -137,7 +145,8 @@ def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance) -> 
             known = of_date[date] = (("ce_time", date.encode()), min(max(timestamp_ms, 0), collected_ms))
         time_header, timestamp_ms = known
         identifier = session["userSessionId"].encode()
-        headers = [*of_page, ("ce_id", identifier), time_header]
+        event_id = identity_of(session["userSessionId"], page_of(session)).encode() if by_page else identifier
+        headers = [*of_page, ("ce_id", event_id), time_header]
         agent_id = session.get("agentId")
         if agent_id is not None:
             headers.append(("ce_subject", agent_id.encode()))
@@ -148,6 +157,23 @@ def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance) -> 
         # Copied, because what orjson returns keeps its buffer: 8 KB for 500 bytes (3.13), thousands of them at a time.
         records.append(new(Record, (destination, key, b"%b" % dumps(session), headers, timestamp_ms)))
     return records
+
+
+def late_event(event: Record) -> Record:
+    """The event of a session that is older than the ids that are kept: it may have been published before."""
+    return event._replace(headers=[*event.headers, ("ce_late", b"true")])
+
+
+def revision_event(event: Record, number: int, content: int) -> Record:
+    """The event of another content of a published identity.
+
+    Args:
+        event: as `events` makes it.
+        number: how many contents of the identity were seen before, from 1 on.
+        content: the content check: the same content has the same event id, whenever it is collected.
+    """
+    headers = [(n, b"%b#%08x" % (value, content) if n == "ce_id" else value) for n, value in event.headers]
+    return event._replace(headers=[*headers, ("ce_revision", b"%d" % number)])
 
 
 def _epoch_ms(date: str, minutes_ms: dict[str, int]) -> int:

@@ -96,10 +96,13 @@ class RowForm:
         id_field: the field that holds the session id.
         normalise: turns a row (which it may change and return) into the fields of ``schemas/user-session.v1.json``.
             It never raises: a value that it cannot read stays as it is, and fails the schema.
+        content_fields: what else the reference documents of a session, under this version's names and in an order that
+            never changes: two rows of a session differ when one of these does.
     """
 
     id_field: str
     normalise: Callable[[Row, str], Row]
+    content_fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

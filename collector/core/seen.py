@@ -1,116 +1,48 @@
 """Which sessions of one account group were published already: exact, and small enough for millions.
 
-Rule: membership is decided by the session id alone, and memory changes only through `apply`, which the caller calls
-after the transaction that holds `Marks.changes` is known to be committed.
+Rule: membership is decided by identity alone, and memory changes only through `apply`, which the caller calls after
+the transaction that holds `Writes.changes` is known to be committed.
 
 A session id normally reads ``<aid, five digits>:<roundId>:<8 ASCII characters>``; then account group and round are
-implied and 8 bytes are left. Any other id is kept whole, so it is exact too. Rows that could not become an event are
-remembered by the digest of their bytes.
+implied and 8 bytes are left (`rounds`). Any other id is kept whole, so it is exact too. Beside each stand the checks
+of its contents (`identity`), so that a session that comes back changed is told from one that comes back. Rows that
+could not become an event are remembered by the digest of their bytes.
 
 Invariants:
-    - an id is in memory if and only if a committed change holds it, and its hour is not older than `kept_from`;
-    - the newest rounds are sets of strings (fast to add to), older ones sorted arrays of integers (8 bytes an id);
+    - an identity is in memory if and only if a committed change holds it, and its hour is not older than `kept_from`;
     - the durable form is one record an (hour, chunk); a chunk is written again until it is full, so that many small
-      pages leave few keys behind.
+      pages leave few keys behind; a chunk of other choices is read (`former`) and left as it is.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from hashlib import blake2b
-from struct import Struct
 
+from collector.core.chunks import HOUR_S, PAGE_CHARACTERS, SUFFIX_CHARACTERS, Marks, Place, decode, head, hour_of
+from collector.core.former import FormerSessions
+from collector.core.identity import IdentityForm
 from collector.core.model import StateChange
+from collector.core.rounds import Known, Rounds, Versions
 
-HOUR_S = 3600
-"""Ids are expired, and their chunks named, by the hour of their round: few keys, few tombstones."""
+__all__ = ["CHUNK_BYTES", "HOUR_S", "Expiry", "Marks", "SeenSessions", "Writes", "digest", "hour_of"]
 
 CHUNK_BYTES = 8_192
-"""A chunk is written again with the ids of the next page until it holds this much: about 800 ids."""
+"""A chunk is written again with the ids of the next page until it holds this much: about 500 ids."""
 
 OPEN_HOURS = 2
 """Hours whose last chunk stays in memory to be written again: the current one and the one that a walk begins in."""
 
-HOT_ROUNDS = 2
-"""Newest rounds kept as sets; a round is 60 s, and sessions arrive seconds after they took place."""
+_ROUND = re.compile(r"0|[1-9][0-9]{0,19}")
+"""A round as a regular id has it: a number without leading zeros."""
 
-HOT_IDS_MAX = 4_096
-"""A set larger than this (and than an eighth of its round's array) moves into the array: 100 bytes an id become 8."""
-
-SUFFIX_BYTES = 8
-_SUFFIX = Struct(">H8s")
-_OTHER = Struct(">HBH")
-_NO_SECOND = 0xFFFF
-_ID, _DIGEST = 0, 1
+SESSION = IdentityForm()
 
 
 def digest(source_bytes: bytes) -> bytes:
     """What a row that could not become an event is remembered by: 16 bytes, collisions are out of reach."""
     return blake2b(source_bytes, digest_size=16).digest()
-
-
-def hour_of(time_s: float) -> int:
-    """The start of the hour that a time belongs to, in seconds."""
-    return int(time_s) // HOUR_S * HOUR_S
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """How to look up the ids of one round: ``prefix`` of its regular ids, and what is known of them."""
-
-    prefix: str
-    length: int
-    hot: set[str] | frozenset[str]
-    frozen: array[int]
-
-    def has(self, suffix: str) -> bool:
-        """Whether the id with this suffix (8 ASCII characters) was published."""
-        if suffix in self.hot:
-            return True
-        frozen = self.frozen
-        if not frozen:
-            return False
-        number = int.from_bytes(suffix.encode(), "big")
-        index = bisect_left(frozen, number)
-        return index < len(frozen) and frozen[index] == number
-
-
-@dataclass(slots=True)
-class Marks:
-    """Sessions about to be published. Built by the caller, made durable with the records, then applied.
-
-    Attributes:
-        regular: round -> suffixes of regular ids.
-        other_ids: hour -> ids of any other form.
-        digests: hour -> digests of rows that became dead letters.
-    """
-
-    regular: dict[int, list[str]] = field(default_factory=dict)
-    other_ids: dict[int, list[str]] = field(default_factory=dict)
-    digests: dict[int, list[bytes]] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.regular or self.other_ids or self.digests)
-
-    def hours(self) -> list[int]:
-        """The hours that these marks belong to, ascending."""
-        return sorted({hour_of(round_id) for round_id in self.regular} | self.other_ids.keys() | self.digests.keys())
-
-    def encode(self, hour: int) -> bytes:
-        """The durable form of one hour's marks."""
-        parts: list[bytes] = []
-        for round_id, suffixes in self.regular.items():
-            if hour_of(round_id) == hour:
-                second = round_id - hour
-                parts.extend(_SUFFIX.pack(second, suffix.encode()) for suffix in suffixes)
-        for identifier in self.other_ids.get(hour, ()):
-            text = identifier.encode("utf-8", "surrogatepass")
-            parts.append(_OTHER.pack(_NO_SECOND, _ID, len(text)) + text)
-        parts.extend(_OTHER.pack(_NO_SECOND, _DIGEST, len(value)) + value for value in self.digests.get(hour, ()))
-        return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,52 +59,71 @@ class SeenSessions:
         key_prefix: begins every durable key of this account group, ends with ``/``.
         aid: account group, as it stands (zero-padded to five digits) at the beginning of regular ids.
         kept_from: time before which ids were dropped, seconds; what is older cannot be told apart any more.
+        form: what identity means, and which checks are comparable.
     """
 
-    def __init__(self, key_prefix: str, aid: str, kept_from: int = 0) -> None:
+    def __init__(self, key_prefix: str, aid: str, kept_from: int = 0, form: IdentityForm = SESSION) -> None:
         self._key_prefix = key_prefix
         self._aid_prefix = f"{aid:0>5}:"
         self.kept_from = kept_from
-        # All mutable state. Rounds are in at most one of two forms or in both; chunks count the keys written an hour.
-        self._hot: dict[int, set[str]] = {}
-        self._frozen: dict[int, array[int]] = {}
-        self._other_ids: dict[int, set[str]] = {}
+        self.form = form
+        # All mutable state besides `kept_from`. Chunks count the keys written an hour.
+        self._rounds = Rounds(form.by_page)
+        self._other_ids: dict[int, dict[str, Versions]] = {}
         self._digests: dict[int, set[bytes]] = {}
+        self._former = FormerSessions()
         self._chunks: dict[int, int] = {}
         self._open: dict[int, bytes] = {}
 
     def __len__(self) -> int:
-        """How many ids and digests are kept."""
-        return sum(map(len, (s for table in self._tables() for s in table.values())))
-
-    def _tables(self) -> tuple[Mapping[int, set[str] | array[int] | set[bytes]], ...]:
-        return (self._hot, self._frozen, self._other_ids, self._digests)
+        """How many ids, further contents of them, and digests are kept."""
+        others = sum(len(versions) for ids in self._other_ids.values() for versions in ids.values())
+        return len(self._rounds) + others + sum(map(len, self._digests.values())) + len(self._former)
 
     @property
-    def has_other_ids(self) -> bool:
-        """Whether ids of an irregular form are kept: only then need regular ids be looked for among them."""
-        return bool(self._other_ids)
+    def has_more(self) -> bool:
+        """Whether ids are kept that `regular` does not show: only then need regular ids be looked for with `find`."""
+        return bool(self._other_ids) or len(self._former) > 0
 
     def regular(self, round_id: int) -> Known:
         """How to look up the regular ids of one round; valid until the next `apply`."""
-        prefix = f"{self._aid_prefix}{round_id}:"
-        return Known(
-            prefix,
-            len(prefix) + SUFFIX_BYTES,
-            self._hot.get(round_id, _EMPTY_SET),
-            self._frozen.get(round_id, _EMPTY_ARRAY),
-        )
+        return self._rounds.known(round_id, f"{self._aid_prefix}{round_id}:")
 
-    def has_id(self, identifier: str) -> bool:
-        """Whether a session was published, by its whole id: exact for every form, slower than `regular`."""
-        if any(identifier in ids for ids in self._other_ids.values()):
-            return True
-        begin, _, suffix = identifier.rpartition(":")
-        round_text = begin.rpartition(":")[2]
-        if not (round_text.isascii() and round_text.isdigit() and len(suffix) == SUFFIX_BYTES and suffix.isascii()):
+    def regular_place(self, identity: str) -> Place | None:
+        """Where an identity is if it is a regular one; None if it cannot be."""
+        if not identity.startswith(self._aid_prefix):
+            return None
+        round_text, _, rest = identity[len(self._aid_prefix) :].partition(":")
+        if not (rest.isascii() and _ROUND.fullmatch(round_text)):
+            return None
+        if len(rest) == SUFFIX_CHARACTERS:
+            return Place(int(round_text), rest)
+        suffix, page = rest[:SUFFIX_CHARACTERS], rest[SUFFIX_CHARACTERS + 1 :]
+        if self.form.by_page and len(page) == PAGE_CHARACTERS and rest[SUFFIX_CHARACTERS] == ":":
+            return Place(int(round_text), suffix + page)
+        return None
+
+    def find(self, identity: str) -> tuple[Place, Versions] | None:
+        """Where an identity is kept, and its contents: exact for every form, slower than `regular`."""
+        for hour, ids in self._other_ids.items():
+            versions = ids.get(identity)
+            if versions is not None:
+                return Place(hour, identity, len(identity)), versions
+        place = self.regular_place(identity)
+        if place is not None:
+            versions = self.regular(place.time_s).versions(place.key)
+            if versions:
+                return place, versions
+        return None
+
+    def has_former(self, session_id: str) -> bool:
+        """Whether a session was published under other choices."""
+        if not len(self._former):
             return False
-        known = self.regular(int(round_text[:20]))
-        return identifier.startswith(known.prefix) and len(identifier) == known.length and known.has(suffix)
+        place = self.regular_place(session_id)
+        if place is not None and len(place.key) == SUFFIX_CHARACTERS:
+            return self._former.has_regular(place.time_s, place.key) or self._former.has_other(session_id)
+        return self._former.has_other(session_id)
 
     def has_digest(self, value: bytes) -> bool:
         """Whether a row with this digest became a dead letter already."""
@@ -182,13 +133,13 @@ class SeenSessions:
         """The durable changes that remember ``marks``; nothing is remembered before `apply` gets them back."""
         chunks = []
         for hour in marks.hours():
-            value = marks.encode(hour)
+            value = marks.encode(hour, self.form)
             count = self._chunks.get(hour, 0)
             opened = self._open.get(hour)
             if opened is not None and len(opened) + len(value) <= CHUNK_BYTES:
                 chunks.append(_ChunkWrite(hour, count - 1, opened + value))
             else:
-                chunks.append(_ChunkWrite(hour, count, value))
+                chunks.append(_ChunkWrite(hour, count, head(self.form) + value))
         changes = tuple(StateChange(self._key(write.hour, write.chunk), write.value) for write in chunks)
         return Writes(changes, tuple(chunks), marks)
 
@@ -206,8 +157,7 @@ class SeenSessions:
         for chunk in writes.chunks:
             self._chunks[chunk.hour] = chunk.chunk + 1
             self._open[chunk.hour] = chunk.value
-        for hour in sorted(self._open)[:-OPEN_HOURS]:
-            del self._open[hour]
+        self._close_old()
         self._add(writes.marks)
         if expiry is not None:
             self._drop(expiry)
@@ -222,49 +172,40 @@ class SeenSessions:
             ValueError: the key or the value is none of ours.
         """
         hour_text, _, chunk_text = key.removeprefix(self._key_prefix).partition("/")
-        hour, chunk = int(hour_text), int(chunk_text)
-        marks = Marks()
-        for kind, entry, second in _decode(value):
-            if kind == _DIGEST:
-                marks.digests.setdefault(hour, []).append(entry)
-            elif second == _NO_SECOND:
-                marks.other_ids.setdefault(hour, []).append(entry.decode("utf-8", "surrogatepass"))
+        hour, number = int(hour_text), int(chunk_text)
+        chunk = decode(value, hour, self.form)
+        self._add(chunk.marks)
+        self._former.restore(hour, chunk)
+        if number + 1 > self._chunks.get(hour, 0):
+            self._chunks[hour] = number + 1
+            if chunk.tag == self.form.tag:
+                self._open[hour] = value
             else:
-                marks.regular.setdefault(hour + second, []).append(entry.decode("ascii"))
-        self._add(marks)
-        if chunk + 1 > self._chunks.get(hour, 0):
-            self._chunks[hour] = chunk + 1
-            self._open[hour] = value
+                self._open.pop(hour, None)
+        self._close_old()
+
+    def _close_old(self) -> None:
         for old in sorted(self._open)[:-OPEN_HOURS]:
             del self._open[old]
 
     def _add(self, marks: Marks) -> None:
-        for round_id, suffixes in marks.regular.items():
-            hot = self._hot.setdefault(round_id, set())
-            hot.update(suffixes)
-            if len(hot) > max(HOT_IDS_MAX, len(self._frozen.get(round_id, ())) // 8):
-                self._freeze(round_id)
-        for round_id in sorted(self._hot)[:-HOT_ROUNDS]:
-            self._freeze(round_id)
-        for hour, identifiers in marks.other_ids.items():
-            self._other_ids.setdefault(hour, set()).update(identifiers)
+        for round_id, entries in marks.regular.items():
+            self._rounds.add(round_id, entries)
+        self._rounds.settle()
+        for hour, others in marks.other_ids.items():
+            ids = self._other_ids.setdefault(hour, {})
+            for identity, checks, _ in others:
+                ids[identity] = (*ids.get(identity, ()), checks)
         for hour, values in marks.digests.items():
             self._digests.setdefault(hour, set()).update(values)
-
-    def _freeze(self, round_id: int) -> None:
-        numbers = [int.from_bytes(suffix.encode(), "big") for suffix in self._hot.pop(round_id)]
-        numbers.extend(self._frozen.get(round_id, ()))
-        numbers.sort()
-        self._frozen[round_id] = array("Q", numbers)
 
     def _drop(self, expiry: Expiry) -> None:
         self.kept_from = max(self.kept_from, expiry.kept_from)
         for hour in expiry.hours:
             for by_hour in (self._other_ids, self._digests, self._chunks, self._open):
                 by_hour.pop(hour, None)
-        for by_round in (self._hot, self._frozen):
-            for round_id in [r for r in by_round if hour_of(r) in expiry.hours]:
-                del by_round[round_id]
+        self._rounds.drop(expiry.hours)
+        self._former.drop(expiry.hours)
 
     def _key(self, hour: int, chunk: int) -> str:
         return f"{self._key_prefix}{hour}/{chunk}"
@@ -286,26 +227,3 @@ class Expiry:
     changes: tuple[StateChange, ...]
     hours: tuple[int, ...]
     kept_from: int
-
-
-_EMPTY_SET: frozenset[str] = frozenset()
-_EMPTY_ARRAY: array[int] = array("Q")
-
-
-def _decode(value: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """The entries of a chunk: kind, bytes, second of the hour (``_NO_SECOND``: an id kept whole)."""
-    position, end = 0, len(value)
-    while position < end:
-        if position + 2 > end:
-            raise ValueError("a chunk of seen sessions is broken off")
-        second = int.from_bytes(value[position : position + 2], "big")
-        kind, start, length = _ID, position + 2, SUFFIX_BYTES
-        if second == _NO_SECOND:
-            if position + _OTHER.size > end:
-                raise ValueError("a chunk of seen sessions is broken off")
-            _, kind, length = _OTHER.unpack_from(value, position)
-            start = position + _OTHER.size
-        position = start + length
-        if position > end:
-            raise ValueError("a chunk of seen sessions is broken off")
-        yield kind, value[start:position], second

@@ -94,7 +94,7 @@ class Organization:
             observer=observer,
         )
         self._schedule = PollSchedule(settings.poll_interval_min_s, settings.poll_interval_max_s, rng)
-        self._memory = OrganizationMemory(settings.name, settings.progress)
+        self._memory = OrganizationMemory(settings.name, settings.progress, settings.identity)
         self._aids: list[str] = []
         self._refused: dict[str, str] = {}  # account groups whose page Kafka refuses, and why
         self.given_up: dict[str, str] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from collector.core.identity import IdentityForm
 from collector.core.model import State
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.seen import SeenSessions
@@ -25,10 +26,11 @@ class AccountGroupMemory:
 class OrganizationMemory:
     """The memory of one organization. Durable keys: ``progress/<organization>/<aid>`` and ``seen/<...>/<...>/``."""
 
-    def __init__(self, name: str, settings: ProgressSettings) -> None:
+    def __init__(self, name: str, settings: ProgressSettings, identity: IdentityForm) -> None:
         self._name = name
         self._quoted = quote(name, safe="")
         self._settings = settings
+        self._identity = identity
         self._groups: dict[str, AccountGroupMemory] = {}
         self._not_restored: dict[str, dict[str, bytes]] = {}  # aid -> key -> value
 
@@ -56,7 +58,7 @@ class OrganizationMemory:
         key, prefix = f"progress/{self._quoted}/{aid}", f"seen/{self._quoted}/{aid}/"
         try:
             progress = Progress.restore(key, self._settings, state.pop(key, None))
-            seen = SeenSessions(prefix, aid, progress.kept_from)
+            seen = SeenSessions(prefix, aid, progress.kept_from, self._identity)
             for chunk_key, value in state.items():
                 seen.restore(chunk_key, value)
         except (ValueError, KeyError, TypeError) as error:

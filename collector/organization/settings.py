@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
+from collector.core.identity import IdentityForm
 from collector.core.model import AccountGroup, Answer, MonoS
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.server_clock import ServerClock
@@ -27,6 +28,7 @@ class OrganizationSettings:
         quota_share: part of the quota that may be used, over 0 to 1.
         progress: see `ProgressSettings`.
         poll_interval_max_s: longest time between two walks while the quota suffices, seconds.
+        identity: under which choices published sessions are remembered.
     """
 
     name: str
@@ -36,6 +38,7 @@ class OrganizationSettings:
     quota_share: float
     progress: ProgressSettings
     poll_interval_max_s: float = 900.0
+    identity: IdentityForm = field(default_factory=IdentityForm)
 
 
 class Observer(Protocol):

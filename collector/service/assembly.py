@@ -15,8 +15,9 @@ from importlib.resources import files
 from collector.clock import Clock
 from collector.composition import source_settings
 from collector.config import Config, OrganizationSection
-from collector.core.collect import PageCollector
+from collector.core.collect import Choices, PageCollector
 from collector.core.event import EventForm, EventKey, RecordTimestamp
+from collector.core.identity import Identity, IdentityForm, Late, Revisions
 from collector.core.progress import ProgressSettings
 from collector.core.schema import SessionSchema
 from collector.organization import Organization, OrganizationSettings
@@ -42,7 +43,8 @@ def page_collector(config: Config, record_bytes_max: int) -> PageCollector:
     """What turns pages into records: the schema of this release and the operator's choices."""
     schema = SessionSchema((files("collector") / "schemas" / SCHEMA_FILE).read_bytes())
     form = EventForm(schema.identifier, EventKey(config.events.key), RecordTimestamp(config.events.record_timestamp))
-    return PageCollector(schema, form, record_bytes_max - RECORD_OVERHEAD_BYTES)
+    choices = Choices(Revisions(config.events.revisions), Late(config.events.late))
+    return PageCollector(schema, form, record_bytes_max - RECORD_OVERHEAD_BYTES, choices)
 
 
 def organization_settings(config: Config, section: OrganizationSection) -> OrganizationSettings:
@@ -59,6 +61,7 @@ def organization_settings(config: Config, section: OrganizationSection) -> Organ
             overlap_s=int(config.overlap.total_seconds()),
             late_horizon_s=int(config.late_horizon.total_seconds()),
         ),
+        identity=IdentityForm(Identity(config.events.identity), f"{section.api_version} {section.format}"),
     )
 
 

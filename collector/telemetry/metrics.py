@@ -35,6 +35,13 @@ class Metrics:
         self.pages = counter("pages_total", "Pages published.", [*_GROUP, "lane"])
         self.events = counter("events_published_total", "Events committed.", _GROUP)
         self.seen = counter("sessions_seen_again_total", "Rows that were published before.", _GROUP)
+        self.revisions = counter("revisions_published_total", "Events with another content of a session.", _GROUP)
+        self.changed = counter(
+            "sessions_changed_total",
+            "Rows of published sessions with content never seen, by what differs: other_page, changed, too_many.",
+            [*_GROUP, "kind"],
+        )
+        self.late = counter("sessions_late_total", "Sessions older than the ids that are kept.", _GROUP)
         self.dead_letters = counter("dead_letters_total", "Dead letters committed, by reason.", [*_GROUP, "reason"])
         self.walks = counter("walks_finished_total", "Walks that came to their end.", [*_GROUP, "lane"])
         self.failures = counter("failures_total", "Requests and walks that failed, by kind.", ["organization", "kind"])

@@ -12,6 +12,7 @@ import structlog
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
 from collector.core.event import epoch_ms
+from collector.core.identity import Notice
 from collector.core.model import AccountGroup, Answer, MonoS, Row
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
@@ -35,6 +36,7 @@ class OrganizationTelemetry:
         self._log = structlog.get_logger("collector.organization").bind(organization=name)
         self._skew_told = False
         self._explained: set[str] = set()
+        self._noticed: set[tuple[str, Notice]] = set()
         metrics.organization_up.labels(name).set(1)
 
     def account_groups(self, groups: Sequence[AccountGroup]) -> None:
@@ -100,7 +102,28 @@ class OrganizationTelemetry:
                     count=count,
                     hint="each is in the dead-letter topic with its reason; this line comes once a reason",
                 )
+        if collected.notices:
+            self._notice(group, collected)
         self._measure(group, collected.sample)
+
+    def _notice(self, group: AccountGroupStatus, collected: Collected) -> None:
+        """Rows that must not go by in silence: counted, and each kind said once an account group."""
+        metrics, aid, name = self._metrics, group.aid, self._name
+        group.revisions += collected.revisions
+        metrics.revisions.labels(name, aid).inc(collected.revisions)
+        for kind, count in collected.notices.items():
+            if kind is Notice.LATE:
+                group.late += count
+                metrics.late.labels(name, aid).inc(count)
+            else:
+                group.changed[kind.value] += count
+                metrics.changed.labels(name, aid, kind.value).inc(count)
+            if (aid, kind) not in self._noticed:
+                self._noticed.add((aid, kind))
+                sentence, hint = _NOTICES[kind]
+                self._log.warning(
+                    sentence, aid=aid, kind=kind.value, count=count, example=collected.examples[kind], hint=hint
+                )
 
     def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
         """A walk came to its end."""
@@ -241,6 +264,25 @@ def _kind(error: SourceError | RecordsRejected) -> str:
     return "page_malformed" if isinstance(error, PageMalformed) else "walk_given_up"
 
 
+_ONCE = "; this line comes once an account group, the metrics and the status page count"
+_NOTICES = {
+    Notice.LATE: (
+        "a session is older than the ids that are kept",
+        "it may have been published before; events.late says what becomes of it" + _ONCE,
+    ),
+    Notice.OTHER_PAGE: (
+        "a published session came back with another page",
+        'events.identity = "session-page" makes each page an event, revisions = "publish" sends it again' + _ONCE,
+    ),
+    Notice.CHANGED: (
+        "a published session came back changed",
+        'events.revisions = "publish" sends changed content again' + _ONCE,
+    ),
+    Notice.TOO_MANY: (
+        "a published session came back with more contents than are told apart",
+        "more are neither remembered nor published; does the API change a field with every answer" + _ONCE,
+    ),
+}
 _PARKED_HINTS = {
     "forbidden": "may the token see this account group",
     "wrong_account_group": "may the token see this account group",

@@ -55,6 +55,9 @@ class AccountGroupStatus:
     walks: int = 0
     events: int = 0
     seen_again: int = 0
+    revisions: int = 0
+    late: int = 0
+    changed: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     ids_kept: int = 0
     covered_until: int | None = None
@@ -229,6 +232,9 @@ def _account_group(group: AccountGroupStatus, now: MonoS, server_now: float) -> 
         "walks": group.walks,
         "events": group.events,
         "seen_again": group.seen_again,
+        "revisions": group.revisions,
+        "late": group.late,
+        "changed": dict(group.changed),
         "dead_letters": dict(group.dead_letters),
         "ids_kept": group.ids_kept,
         "covered_until": group.covered_until,

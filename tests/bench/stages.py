@@ -20,6 +20,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from collector.composition import kafka_settings
+from collector.core.chunks import Marks
 from collector.core.event import EventForm, Provenance, events
 from collector.core.model import EpochS, Page, Publication, Window
 from collector.core.schema import SessionSchema
@@ -81,11 +82,12 @@ class Line:
         now = time.time()
         provenance = Provenance("bench", aid, "hot", Window(int(now) - 86_400, int(now)), EpochS(now))
         with stage("sort, dedupe"):
-            rows = sort_rows(page, aid, self.seen)
-            writes = self.seen.write(rows.marks())
+            rows, marks = sort_rows(page, aid, self.seen), Marks()
+            rows.mark_fresh(marks)
+            writes = self.seen.write(marks)
         with stage("normalise"):
             normalise = page.form.normalise
-            sessions = [normalise(page.rows[index], aid) for index in rows.fresh()]
+            sessions = [normalise(page.rows[index], aid) for index in rows.fresh_rows()]
         with stage("validate"):
             assert self.schema.all_valid(sessions)
         with stage("envelope"):

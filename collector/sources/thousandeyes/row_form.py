@@ -103,5 +103,12 @@ def utc_time(text: str) -> str:
     return f"{moment.replace(tzinfo=None).isoformat()}{fraction}Z"
 
 
-V7_ROW_FORM = RowForm(id_field="id", normalise=normalise_v7)
-V6_ROW_FORM = RowForm(id_field="userSessionId", normalise=normalise_v6)
+_CONTENT = (
+    *("agentId", "committed", "date", "experienceScore", "numberOfPages"),
+    *("pageId", "port", "protocol", "visitedSite"),
+)
+"""All documented fields of a row but the ids (session, round), what follows from them (``permalink``), and two that
+have another name in each version."""
+
+V7_ROW_FORM = RowForm("id", normalise_v7, (*_CONTENT, "organizationName", "sourceAddress"))
+V6_ROW_FORM = RowForm("userSessionId", normalise_v6, (*_CONTENT, "orgName", "sourceAddr"))
