@@ -1,37 +1,50 @@
 """Decides when an organization's next request may leave. It never waits and never reads a clock.
 
-Rule: the quota belongs to the organization, people and other tools included. We spend what the last answers said is
-left, minus our requests on their way, minus the share the others should keep, evenly until the reset.
+Rule: the quota belongs to the organization, people and other tools included. In every quota window others find at
+least (1 - share) x limit in all, what they spent already included, and the rest is used, evenly until the reset.
 
-    nothing known      one request in flight (a probe), the rest wait for its answer
-    known              usable = remaining - in flight - lost - (1 - share) x limit, spread over the time to the reset;
-                       lost: answers that never came, or came without quota, since the last answer that counts them
+The allowed share of a window is therefore
+
+    min(share x limit, limit - what others spend in it)    rounded down; others have what they want up to their part,
+                                                           and beyond it whoever comes first
+
+and what may still leave is the same, seen from inside the window:
+
+    usable = min(share x limit - ours, limit - spent - on the way - lost - margin)
+
+    ours      our requests that this window counted or may count (`quota_window`)
+    lost      answers that never came, or came without quota, since the last answer that counts them
+    margin    what others may spend before our request arrives, learnt from what they did (`tenants`)
+
+    nothing known      one request on its way (a probe), the rest wait for its answer
+    usable             spread over the time to the reset
+    the window's turn  requests go on at the even pace for a few seconds without news of the new window, if the one
+                       before had room to its end; else one probe
     nothing usable     wait for the reset, then probe
     429                wait for the reset plus jitter; counted, because in a steady state it is a defect
     5xx, no answer     exponential backoff with jitter; it never shortens a wait for the reset
     never any quota    the documented default of 240 requests a minute times the share
 
-The reset is Reset minus `Date` of the same answer, a duration, so that no local clock takes part. ``Date`` has whole
-seconds, so the wait ends up to one second after the reset, never before.
+What no rule could know: a predecessor's requests that were on their way when this process first asked (at most its
+concurrency) come on top of the share, and each start costs one probe. Others that jump from little to everything
+between two of our answers cost answers 429: the requests that were on their way at that moment.
 
-Invariants: requests leave at least the pace apart; in flight never exceeds what is usable; a wait is at most
+Invariants: requests leave at least the pace apart; what is on its way never exceeds what is usable; a wait is at most
 ``HOLD_MAX_S`` long, whatever an answer says.
-
-Sources: quota headers and window, https://developer.cisco.com/docs/thousandeyes/rate-limits (2026-08).
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from random import Random
 
 from collector.core.model import EpochS, MonoS, Quota
+from collector.core.quota_window import STALE_S, WINDOW_S, QuotaWindow, SentRequest, Told
+from collector.core.tenants import WINDOWS_KEPT, OtherTenants
 
 LIMIT_DEFAULT = 240
 """Requests a minute an organization may send unless its contract says otherwise (documented default)."""
-
-WINDOW_S = 60.0
-"""Length of a quota window (documented: one minute)."""
 
 HOLD_MAX_S = 900.0
 """No answer may make us wait longer than this without asking again; documented windows are 60 s."""
@@ -40,14 +53,14 @@ HOLD_UNTOLD_S = 60.0
 """Wait after a 429 that names no reset, such as the block after 100 answers 401 a minute: one window."""
 
 RESET_JITTER_S = 1.0
-"""Many clients wake at the minute's edge; ours spread over this long after it."""
+"""Many clients wake at the minute's edge when a quota ran dry; ours spread over this long after it."""
+
+TURN_TRUSTED_S = 5.0
+"""So long after a window's turn requests go on without news of the new window; answers take well under that."""
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
 """After failures in a row: 1, 2, 4, ... 60 s, each times 0.5 to 1."""
-
-STALE_S = 2.0
-"""An answer whose window ended this much before the known one's is late news, not a new window."""
 
 NEVER = MonoS(math.inf)
 
@@ -65,112 +78,172 @@ class RequestBudget:
             raise ValueError(f"a quota share is over 0 and at most 1, not {share}")
         self._share = share
         self._rng = rng
-        # All mutable state: what the answers told, what is on its way, and until when to keep still.
-        self.limit: int | None = None
-        self.remaining: int | None = None
-        self.reset_at: MonoS | None = None
-        self.in_flight = 0
+        # All mutable state: what the answers told, what windows gave in the end, and until when to keep still.
+        self._window = QuotaWindow()
+        self._others = OtherTenants()
+        self._allowed: deque[int] = deque(maxlen=WINDOWS_KEPT)
+        self._works = False
         self.rejected_total = 0
-        self._window_end: EpochS | None = None
-        self._newest_date = EpochS(-math.inf)
+        self._rejected_in_a_row = 0
         self._jitter_s = 0.0
-        self._lost = 0
-        self._lost_before_sent = 0
         self._last_sent = MonoS(-math.inf)
         self._hold_until = MonoS(-math.inf)
         self._backoff_until = MonoS(-math.inf)
         self._failures = 0
 
+    @property
+    def limit(self) -> int | None:
+        """Requests that a window allows everybody; the documented default when answers do not say; None: not known."""
+        return LIMIT_DEFAULT if self._works and self._window.limit is None else self._window.limit
+
+    @property
+    def remaining(self) -> int | None:
+        """What the answers said is left of the window; None: not known."""
+        return None if self._window.limit is None else max(0, self._window.limit - self._window.spent)
+
+    @property
+    def reset_at(self) -> MonoS | None:
+        """When the window ends at the latest; None: not known."""
+        return self._window.reset_at
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are on their way."""
+        return len(self._window.on_way)
+
+    def rate(self) -> float:
+        """Requests a second that the allowed share gave in the last windows on average; over 0."""
+        allowed = sum(self._allowed) / len(self._allowed) if self._allowed else self._share_of(self.limit)
+        return max(1.0, allowed) / WINDOW_S
+
     def usable(self, now: MonoS) -> int:
         """How many requests may still leave in this quota window; 0 when nothing is known."""
-        if self.limit is None or self.remaining is None or self.reset_at is None or now >= self.reset_at:
+        window = self._window
+        if window.limit is None or window.reset_at is None or now >= window.reset_at:
             return 0
-        others = math.ceil(self.limit * (1 - self._share) - 1e-9)
-        return max(0, self.remaining - self.in_flight - self._lost - others)
+        return max(0, min(self._share_of(window.limit) - window.ours, self._room(now)))
 
     def ready_at(self, now: MonoS) -> MonoS:
         """When the next request may leave: ``now`` or later; ``NEVER`` means after the next answer, ask again then."""
         quiet_until = max(self._hold_until, self._backoff_until)
         if quiet_until > now:
             return quiet_until
+        window = self._window
         if self.in_flight and (self._failures or self.limit is None):
             return NEVER
         if self.limit is None:
             return now
-        if self.reset_at is None:  # answers carry no quota
-            return self._paced(now, WINDOW_S / (LIMIT_DEFAULT * self._share))
-        if now >= self.reset_at:
-            return NEVER if self.in_flight else self._paced(now, WINDOW_S / max(1.0, self.limit * self._share))
-        usable = self.usable(now)
-        if usable <= 0:
-            return MonoS(self.reset_at + self._jitter_s)
-        return MonoS(min(self._paced(now, (self.reset_at - now) / usable), self.reset_at))
+        if window.reset_at is None:  # answers carry no quota
+            return self._paced(now, self._even_pace_s())
+        if now >= window.reset_at:
+            return self._at_the_turn(now, window.reset_at)
+        if self.usable(now) > 0:
+            # By what was left at the last answer: what others may have spent since must not put off asking for ever.
+            pace_s = (window.reset_at - now) / self.usable(min(now, window.told_at))
+            return MonoS(min(self._paced(now, pace_s), window.reset_at))
+        return MonoS(window.reset_at + (0.0 if self._had_room(now) else self._jitter_s))
 
-    def sent(self, now: MonoS) -> None:
-        """A request leaves now. Each is followed by exactly one `answered`, `failed` or `abandoned`."""
-        if self.in_flight == 0:  # whatever is answered from here on was counted after these
-            self._lost_before_sent = self._lost
-        self.in_flight += 1
+    def sent(self, now: MonoS) -> SentRequest:
+        """A request leaves now. Each is handed to `answered`, `failed` or `abandoned` once."""
         self._last_sent = now
+        return self._window.sent(now)
 
-    def answered(self, status: int, quota: Quota | None, date: EpochS, now: MonoS) -> None:
+    def answered(self, request: SentRequest, status: int, quota: Quota | None, date: EpochS, now: MonoS) -> None:
         """An answer arrived.
 
         Args:
+            request: what it answers.
             status: HTTP status.
             quota: its three headers; None when they are missing or unreadable.
             date: its ``Date``, or the best estimate of server time, seconds.
             now: when it arrived.
         """
-        self.in_flight -= 1
+        self._window.came_back(request)
+        told = None
         if quota is not None:
-            self._learn(quota, date, now)
+            told = self._learn(request, quota, date, now, counted=status < 400)
         else:
-            self._lost += 1
+            self._window.lost(now)
         if status == 429:
             self.rejected_total += 1
-            self._hold(quota, now)
-        elif status >= 500:
+            self._rejected_in_a_row += 1
+            self._window.refused = self._window.refused or told is not Told.GONE
+            self._hold(told, quota, date, now)
+            return
+        self._rejected_in_a_row = 0
+        if status >= 500:
             self._back_off(now)
         else:
             self._failures = 0
-            if self.limit is None:
-                self.limit = LIMIT_DEFAULT
+            self._works = True
 
-    def failed(self, now: MonoS) -> None:
+    def failed(self, request: SentRequest, now: MonoS) -> None:
         """No answer arrived; the request may have been counted all the same."""
-        self.in_flight -= 1
-        self._lost += 1
+        self.abandoned(request, now)
         self._back_off(now)
 
-    def abandoned(self) -> None:
+    def abandoned(self, request: SentRequest, now: MonoS) -> None:
         """A request was given up by us before its answer; it may have been counted all the same."""
-        self.in_flight -= 1
-        self._lost += 1
+        self._window.came_back(request)
+        self._window.lost(now)
 
-    def _learn(self, quota: Quota, date: EpochS, now: MonoS) -> None:
-        window_end = quota.reset_at if quota.reset_at is not None else EpochS(date + WINDOW_S)
-        known = self._window_end
-        if known is not None and window_end < known - STALE_S and date <= self._newest_date:
-            return  # an answer of the window before, overtaken by one of this window
-        reset_at = MonoS(now + min(max(0.0, window_end - date), HOLD_MAX_S))
-        if known is not None and abs(window_end - known) <= STALE_S and self.remaining is not None:
-            # The same window: answers may overtake each other, and each `Date` is early by up to a second.
-            self.remaining = min(self.remaining, quota.remaining)
-            self.reset_at = reset_at if self.reset_at is None or now >= self.reset_at else min(self.reset_at, reset_at)
-        else:
-            self.remaining, self.reset_at = quota.remaining, reset_at
+    def taken_over(self, now: MonoS) -> None:
+        """Another process may have used our share of this window: all that was spent in it counts as ours."""
+        self._window.all_spent_is_ours(now)
+
+    def _learn(self, request: SentRequest, quota: Quota, date: EpochS, now: MonoS, *, counted: bool) -> Told:
+        window, before = self._window, self._window.limit
+        surprise, others, ours = window.surprise(request, quota), window.others_in_all, window.ours
+        told = window.learn(request, quota, date, now, counted=counted)
+        if told is Told.NEXT:
             self._jitter_s = self._rng.uniform(0.0, RESET_JITTER_S)
-        self.limit = quota.limit
-        self._window_end = window_end
-        self._newest_date = max(self._newest_date, date)
-        self._lost -= self._lost_before_sent
-        self._lost_before_sent = 0
+            if before is not None:
+                self._others.window_ended(others)
+                self._allowed.append(min(self._share_of(before), max(ours, before - (others or 0))))
+        elif told is Told.THIS:
+            self._others.surprised(surprise)
+        return told
 
-    def _hold(self, quota: Quota | None, now: MonoS) -> None:
-        told = quota is not None and self.reset_at is not None and self.reset_at > now
-        until = self.reset_at if told and self.reset_at is not None else MonoS(now + HOLD_UNTOLD_S)
+    def _hold(self, told: Told | None, quota: Quota | None, date: EpochS, now: MonoS) -> None:
+        """After a 429: keep still until the reset that it names."""
+        if told is Told.GONE:  # the quota that it missed is not this window's
+            until = now
+        elif quota is None or quota.reset_at is None or quota.reset_at <= date - STALE_S:
+            until = MonoS(now + HOLD_UNTOLD_S)
+        elif quota.reset_at - date > WINDOW_S + STALE_S or self.reset_at is None:
+            until = MonoS(now + min(quota.reset_at - date, HOLD_MAX_S))
+        else:
+            until = self.reset_at
+        if self._rejected_in_a_row > 1:  # whatever it names, it is not enough
+            until = max(until, MonoS(now + self._backoff_s(self._rejected_in_a_row)))
         self._hold_until = MonoS(max(self._hold_until, until + self._rng.uniform(0.1, RESET_JITTER_S)))
+
+    def _at_the_turn(self, now: MonoS, reset_at: MonoS) -> MonoS:
+        """The window is over, and no answer of the next one is known."""
+        window = self._window
+        trusted = self._had_room(now) and now < reset_at + TURN_TRUSTED_S
+        if not trusted:
+            if any(request.at >= reset_at for request in window.on_way):
+                return NEVER
+        elif self.in_flight and window.ours_after_the_end >= self._share_of(self.limit):
+            return NEVER
+        return self._paced(now, self._even_pace_s())
+
+    def _room(self, now: MonoS) -> int:
+        """How many requests the window still takes, if others do what they lately did."""
+        window = self._window
+        return window.left - self._others.margin(window.limit or 0, window.others, window.others_since(now))
+
+    def _had_room(self, now: MonoS) -> bool:
+        """Whether others left so much of the window that its end tells nothing bad about the next one."""
+        return self._room(now) > 0 and not self._window.refused and self._share_of(self.limit) > 1
+
+    def _share_of(self, limit: int | None) -> int:
+        """Our share of a limit, whole requests."""
+        return math.floor((LIMIT_DEFAULT if limit is None else limit) * self._share + 1e-9)
+
+    def _even_pace_s(self) -> float:
+        return WINDOW_S / max(1, self._share_of(self.limit))
 
     def _paced(self, now: MonoS, pace_s: float) -> MonoS:
         return MonoS(max(now, self._last_sent + pace_s))
@@ -178,5 +251,8 @@ class RequestBudget:
     def _back_off(self, now: MonoS) -> None:
         if now >= self._backoff_until:  # what was sent before the first failure says nothing new when it fails too
             self._failures += 1
-        longest = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures - 1, 10))
-        self._backoff_until = MonoS(max(self._backoff_until, now + longest * self._rng.uniform(0.5, 1.0)))
+        self._backoff_until = MonoS(max(self._backoff_until, now + self._backoff_s(self._failures)))
+
+    def _backoff_s(self, in_a_row: int) -> float:
+        longest = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(in_a_row - 1, 10))
+        return longest * self._rng.uniform(0.5, 1.0)

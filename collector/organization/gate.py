@@ -18,6 +18,7 @@ import anyio
 from collector.clock import Clock
 from collector.core.budget import NEVER, RequestBudget
 from collector.core.model import AccountGroupList, Answer, MonoS, Page
+from collector.core.quota_window import SentRequest
 from collector.core.server_clock import ServerClock
 from collector.errors import ApiRejected, CollectorError, Rejection, SourceError
 from collector.organization.settings import Observer
@@ -143,7 +144,7 @@ class RequestGate:
         """
         async with self._queue:
             await self._permission()
-            self.budget.sent(self._clock.monotonic())
+            request = self.budget.sent(self._clock.monotonic())
         heard: Answer | None = None
         try:
             with anyio.CancelScope() as scope:
@@ -160,23 +161,23 @@ class RequestGate:
             self._close_on(error, (Rejection.UNAUTHORIZED,) if optional else CLOSING)
             raise
         finally:
-            self._tell_budget(heard)
+            self._tell_budget(request, heard)
         self._works, self._gone_in_a_row = True, 0
         if self._closed is not None:
             self._closed, self._closed_times = None, 0
             self._observer.resumed()
         return result
 
-    def _tell_budget(self, answer: Answer | None) -> None:
+    def _tell_budget(self, request: SentRequest, answer: Answer | None) -> None:
         now = self._clock.monotonic()
         if answer is None:
-            self.budget.abandoned()
+            self.budget.abandoned(request, now)
         elif answer.status == 0:
-            self.budget.failed(now)
+            self.budget.failed(request, now)
         else:
             self.server_clock.observe(answer.date, now)
             date = answer.date if answer.date is not None else self.server_clock.now(now)
-            self.budget.answered(answer.status, answer.quota, date, now)
+            self.budget.answered(request, answer.status, answer.quota, date, now)
         if answer is not None:
             self._observer.answered(answer, self.budget, self.server_clock, now)
         self.wake()

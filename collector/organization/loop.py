@@ -23,7 +23,6 @@ import random
 import anyio
 
 from collector.clock import Clock
-from collector.core.budget import WINDOW_S
 from collector.core.collect import Collected, PageCollector
 from collector.core.event import Provenance
 from collector.core.model import AccountGroup, Owner, Page, Publication, State
@@ -104,6 +103,7 @@ class Organization:
         """Forget what was published and take the shard's durable state instead."""
         self._memory.restore(state)
         self._schedule.abandoned(self._clock.monotonic())
+        self._gate.budget.taken_over(self._clock.monotonic())  # another worker may have asked meanwhile
 
     def refused(self, aid: str, error: RecordsRejected) -> None:
         """Kafka refuses a page of this account group, alone in its transaction: it is parked, the others go on.
@@ -287,7 +287,7 @@ class Organization:
                     raise
                 self._observer.failed(walk.aid, error, _where(walk))
             else:
-                self._schedule.capacity((self._gate.budget.limit or 0) * self.settings.quota_share / WINDOW_S)
+                self._schedule.capacity(self._gate.budget.rate())
                 return page
             await self._gate.pause(PAGE_RETRY_FIRST_S * 2**attempt * self._rng.uniform(0.5, 1.0))
         raise AssertionError("unreachable: the last try raises or returns")

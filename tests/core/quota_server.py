@@ -22,15 +22,23 @@ class QuotaServer:
     Args:
         limit: requests a window allows.
         anchored: whether a window begins with its first request instead of with the UTC minute.
+        cuts: whether the Reset of an anchored window has its fraction of a second cut instead of rounded up.
+        tells_reset: whether answers carry Reset.
+        date_skew_s: how far ``Date`` and Reset are from the true time, seconds.
     """
 
     limit: int
     anchored: bool = False
+    cuts: bool = False
+    tells_reset: bool = True
+    date_skew_s: float = 0.0
     window_start: float = -math.inf
     spent: int = 0
     ours: Counter[float] = field(default_factory=Counter)
     others: Counter[float] = field(default_factory=Counter)
+    limits: dict[float, int] = field(default_factory=dict)
     rejected_ours: int = 0
+    rejected_others: int = 0
 
     def request(self, now: float, *, ours: bool = True) -> tuple[int, Quota, EpochS]:
         """Handle one request at ``now``, seconds of server time: status, quota headers and ``Date``."""
@@ -41,8 +49,13 @@ class QuotaServer:
             (self.ours if ours else self.others)[self.window_start] += 1
         elif ours:
             self.rejected_ours += 1
-        reset = EpochS(float(math.ceil(self.window_start + WINDOW_S)))
-        return 200 if accepted else 429, Quota(self.limit, self.limit - self.spent, reset), EpochS(float(int(now)))
+        else:
+            self.rejected_others += 1
+        self.limits[self.window_start] = self.limit
+        end = self.window_start + WINDOW_S + self.date_skew_s
+        reset = EpochS(float(math.floor(end) if self.cuts else math.ceil(end))) if self.tells_reset else None
+        quota = Quota(self.limit, max(0, self.limit - self.spent), reset)
+        return 200 if accepted else 429, quota, EpochS(float(int(now + self.date_skew_s)))
 
     def others_in_window(self, now: float) -> int:
         """What others spent in the window of ``now``."""

@@ -101,6 +101,7 @@ KAFKA = (
 )
 
 BUDGET = "collector/core/budget.py"
+QUOTA_WINDOW = "collector/core/quota_window.py"
 SEEN = "collector/core/seen.py"
 PROGRESS = "collector/core/progress.py"
 LOOP = "collector/organization/loop.py"
@@ -116,22 +117,71 @@ CORE = (
     ),
     Mistake(
         "requests in flight are not subtracted from the quota",
-        BUDGET,
-        "self.remaining - self.in_flight - self._lost - others",
-        "self.remaining - self._lost - others",
+        QUOTA_WINDOW,
+        "return self.spent + len(self.on_way) + self._lost_since",
+        "return self.spent + self._lost_since",
         (
             "tests/core/test_budget_machine.py::TestBudget",
-            "tests/core/test_budget.py::test_the_share_is_used_and_never_exceeded",
+            "tests/core/test_budget_hours.py::test_the_allowed_share_is_used",
         ),
     ),
     Mistake(
         "nothing is left to others",
         BUDGET,
-        "self.remaining - self.in_flight - self._lost - others",
-        "self.remaining - self.in_flight - self._lost",
+        "min(self._share_of(window.limit) - window.ours, self._room(now))",
+        "self._room(now)",
         (
             "tests/organization/test_quota.py::test_others_get_what_they_take",
             "tests/core/test_budget_machine.py::TestBudget",
+        ),
+    ),
+    Mistake(
+        "others' part is kept for them after they spent it",
+        BUDGET,
+        "min(self._share_of(window.limit) - window.ours, self._room(now))",
+        "self._room(now) - (window.limit - self._share_of(window.limit))",
+        ("tests/core/test_budget_hours.py::test_the_allowed_share_is_used",),
+    ),
+    Mistake(
+        "a new process begins the share anew",
+        QUOTA_WINDOW,
+        "self._ours, self._all_ours_since = max(self._ours, _spent(quota)), None",
+        "self._all_ours_since = None",
+        (
+            "tests/core/test_budget.py::test_what_was_spent_before_the_first_answer_counts_as_ours",
+            "tests/core/test_budget_hours.py::test_restarts_do_not_add_up",
+            "tests/core/test_budget_machine.py::TestBudget",
+        ),
+    ),
+    Mistake(
+        "a worker that has an organization again trusts its own count",
+        LOOP,
+        "        self._gate.budget.taken_over(self._clock.monotonic())",
+        "        self._clock.monotonic()",
+        ("tests/organization/test_quota.py::test_what_another_worker_spent_counts_as_ours",),
+    ),
+    Mistake(
+        "the last request of a window goes to others or to us, whoever is first",
+        "collector/core/tenants.py",
+        "return min(sudden + gone, self._still_to_come(limit, spent))",
+        "return 0",
+        ("tests/core/test_budget_hours.py::test_the_allowed_share_is_used",),
+    ),
+    Mistake(
+        "an old answer is as good as a new one",
+        "collector/core/tenants.py",
+        "sudden + gone,",
+        "sudden,",
+        ("tests/core/test_budget_hours.py::test_the_allowed_share_is_used",),
+    ),
+    Mistake(
+        "everybody waits for a probe at every turn of the window",
+        BUDGET,
+        "trusted = self._had_room(now) and now < reset_at + TURN_TRUSTED_S",
+        "trusted = False",
+        (
+            "tests/core/test_budget.py::test_a_window_that_had_room_is_followed_without_waiting_for_a_probe",
+            "tests/core/test_budget_hours.py::test_a_window_turns_without_a_pause",
         ),
     ),
     Mistake(
