@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SOUND := $(shell test "$$(cat .venv/.made-in 2>/dev/null)" = "$(CURDIR)" && $(PY) -c '' 2>/dev/null && echo yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fmt lint types layers simulate-days bench mutants lock wheel clean
+.PHONY: help install run test fmt lint types layers simulate-days bench takeover mutants lock wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ bench: .venv/.dev-is-ready ## how fast, on this machine
 simulate-days: .venv/.dev-is-ready ## days of collecting on virtual time, all of it from a seed (DAYS=30 SEED=1 SEEDS=20 WORKERS=3)
 	@exec $(PY) -m tests.simulation --days $(or $(DAYS),30) $(if $(SEED),--seed $(SEED)) --seeds $(or $(SEEDS),1) \
 		$(if $(WORKERS),--workers $(WORKERS))
+
+takeover: .venv/.dev-is-ready ## how soon other workers take over from one that is killed
+	@exec $(PY) -m tests.takeover
 
 mutants: .venv/.dev-is-ready ## do the tests catch seeded mistakes?
 	@exec $(PY) -m tests.mutants
