@@ -7,6 +7,7 @@
     │   ├── ApiRejected        an answer other than a page, or no answer at all
     │   └── PageMalformed      an answer 200 that is not a page
     └── PublishFailed          the shard: the outcome is UNKNOWN; forget the memory and restore
+        ├── Fenced             and another owner has the shard, or the transaction took too long for the broker
         └── RecordsRejected    and Kafka refuses records for what is in them: their account group is parked
 
 An error never carries a credential, a request header or a next link (it may hold one).
@@ -72,6 +73,10 @@ class PageMalformed(SourceError):
 
 class PublishFailed(CollectorError):
     """A transaction did not end as known. It may be readable or not: only a restore can tell."""
+
+
+class Fenced(PublishFailed):
+    """A newer producer of the same shard exists, or the broker ended our transaction because it took too long."""
 
 
 class RecordsRejected(PublishFailed):

@@ -12,15 +12,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
 from collector.core.isolation import Isolation
 from collector.core.model import MonoS, Owner, Publication, Record, StateChange
-from collector.errors import PublishFailed, RecordsRejected, StartRefused
+from collector.errors import Fenced, PublishFailed, RecordsRejected, StartRefused
 from collector.organization import Organization
 from collector.organization.gate import OrganizationStopped
+from collector.organization.memory import organizations_in
 from collector.ports import Sink
 
 TRANSACTION_RECORDS_MAX = 2_000
@@ -29,7 +32,10 @@ TRANSACTION_RECORDS_MAX = 2_000
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
-"""Between two tries to own the shard: 0.5, 1, 2, ... 30 s, times 0.5 to 1. Two workers that both believe calm down."""
+"""Between two tries to own the shard: 0.5, 1, 2, ... 30 s, times 0.5 to 1. A commit between them starts it anew."""
+
+STEADY_S = 60.0
+"""Unless we were fenced sooner than this after a restore: two workers that both believe must calm down."""
 
 
 Owners = Sequence[Owner | None]
@@ -47,6 +53,9 @@ class ShardObserver(Protocol):
 
     def committed(self, shard: int, records: int, publications: int) -> None:
         """A transaction is known to be committed."""
+
+    def removed(self, shard: int, organization: str) -> None:
+        """An organization was taken off the shard and has come to its end."""
 
 
 @dataclass(slots=True)
@@ -132,8 +141,12 @@ class GroupCommit:
         return group
 
 
+class _StartAgain(Exception):
+    """An organization came whose memory only a restore can make."""
+
+
 class Shard:
-    """One shard and the organizations on it.
+    """One shard and the organizations on it, which may come and go while it runs.
 
     Args:
         number: of the shard, from 0.
@@ -155,13 +168,21 @@ class Shard:
         observer: ShardObserver,
     ) -> None:
         self.number = number
-        self.organizations = organizations
+        self.organizations = list(organizations)
         self._open_sink = open_sink
         self._rng = rng
         self._monotonic = monotonic
         self._observer = observer
+        # All mutable state: whether it ends; of organizations: how one is started while the shard is held, who works
+        # under each name, who takes a place next, of whom only Kafka knows, and who is not closed yet; commits so far.
         self._drained = anyio.Event()
+        self._start: Callable[[Organization], None] | None = None
+        self._working: dict[str, Organization] = {}
+        self._successors: dict[str, Organization] = {}
+        self._only_durable: set[str] = set()
+        self._retired: list[Organization] = []
         self._commits = 0
+        self._restored_at = 0.0
         self._isolation = Isolation()
 
     def drain(self) -> None:
@@ -170,9 +191,39 @@ class Shard:
         for organization in self.organizations:
             organization.drain()
 
+    def put(self, organization: Organization) -> None:
+        """Collect an organization from now on, instead of the one of its name if there is one. The others go on.
+
+        The former one publishes its pages in hand and hands on what it knows. For one that is new here, but not to the
+        state topic, or remembers sessions in another form, the shard restores.
+        """
+        name = organization.settings.name
+        self._take_off(name)
+        self.organizations.append(organization)
+        if self._drained.is_set():
+            organization.drain()
+        elif name in self._working:
+            self._successors[name] = organization
+        elif self._start is not None:
+            self._start(organization)
+
+    def remove(self, name: str) -> None:
+        """Collect an organization no more, once its pages in hand are published. The others go on."""
+        self._take_off(name)
+        self._only_durable.add(name)
+        if name not in self._working:
+            self._observer.removed(self.number, name)
+
+    def _take_off(self, name: str) -> None:
+        self._successors.pop(name, None)
+        for organization in [each for each in self.organizations if each.settings.name == name]:
+            self.organizations.remove(organization)
+            self._retired.append(organization)
+            organization.drain()
+
     async def aclose(self) -> None:
         """Close what the organizations hold, once `run` has ended."""
-        for organization in self.organizations:
+        for organization in (*self.organizations, *self._retired):
             await organization.aclose()
 
     async def run(self, *, until_caught_up: bool = False, failures_max: int | None = None) -> None:
@@ -196,7 +247,10 @@ class Shard:
                 cause = _first_cause(error)
                 if isinstance(cause, StartRefused | OrganizationStopped):
                     raise cause from error
-                failures = 1 if self._commits > committed_before else failures + 1
+                if isinstance(cause, _StartAgain):
+                    continue
+                is_quarrel = isinstance(cause, Fenced) and self._monotonic() - self._restored_at < STEADY_S
+                failures = 1 if self._commits > committed_before and not is_quarrel else failures + 1
                 if failures_max is not None and failures >= failures_max:
                     raise PublishFailed(str(cause)) from error
                 longest = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 10))
@@ -212,6 +266,8 @@ class Shard:
             state = await sink.open()
             for organization in self.organizations:
                 organization.restore(state)
+            self._only_durable = organizations_in(state) - {each.settings.name for each in self.organizations}
+            self._restored_at = self._monotonic()
             self._observer.restored(self.number, len(state), self._monotonic() - started)
             del state
             commit = GroupCommit(sink, self._count, may_share=self._may_share)
@@ -219,19 +275,57 @@ class Shard:
                 async with anyio.create_task_group() as committing:
                     committing.start_soon(commit.run)
                     async with anyio.create_task_group() as collecting:
+                        self._start = partial(self._start_in, collecting, commit, until_caught_up)
                         for organization in self.organizations:
-                            collecting.start_soon(self._collect, organization, commit, until_caught_up)
+                            self._start(organization)
                     commit.close()
             except Exception as error:
                 if isinstance(cause := _first_cause(error), RecordsRejected):
                     self._reject(commit.under_way, cause)
                 raise
         finally:
+            self._start = None
+            self._successors.clear()
+            for name in list(self._working):
+                self._ended(name)
             with anyio.CancelScope(shield=True):  # bounded by the sink's own deadlines
                 await sink.close()
 
-    async def _collect(self, organization: Organization, commit: GroupCommit, until_caught_up: bool) -> None:
-        await organization.run(commit.publish, until_caught_up=until_caught_up)
+    def _start_in(
+        self, collecting: TaskGroup, commit: GroupCommit, until_caught_up: bool, organization: Organization
+    ) -> None:
+        name = organization.settings.name
+        if name in self._only_durable:
+            collecting.start_soon(self._start_again)
+        else:
+            self._working[name] = organization
+            collecting.start_soon(self._collect, name, commit, until_caught_up)
+
+    async def _start_again(self) -> None:
+        raise _StartAgain
+
+    async def _collect(self, name: str, commit: GroupCommit, until_caught_up: bool) -> None:
+        """Run an organization, and then whoever was put in its place."""
+        while True:
+            organization = self._working[name]
+            await organization.run(commit.publish, until_caught_up=until_caught_up)
+            if organization in self._retired:
+                await organization.aclose()
+                self._retired.remove(organization)
+            successor = self._successors.pop(name, None)
+            if successor is None:
+                return self._ended(name)
+            if not successor.succeeds(organization):
+                raise _StartAgain
+            successor.succeed(organization)
+            self._only_durable.discard(name)
+            self._working[name] = successor
+
+    def _ended(self, name: str) -> None:
+        """Nobody works under this name any more."""
+        del self._working[name]
+        if all(each.settings.name != name for each in self.organizations):
+            self._observer.removed(self.number, name)
 
     def _count(self, records: int, owners: Owners) -> None:
         self._commits += 1

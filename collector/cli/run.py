@@ -13,7 +13,7 @@ import anyio
 from collector.cli.options import LogLevel
 from collector.cli.outcome import say
 from collector.composition import require_usable, warnings
-from collector.config import load_config
+from collector.config import Config, load
 from collector.service import run_service
 
 
@@ -32,10 +32,17 @@ def run_collector(file: Path | None, *, once: bool, dry_run: bool, log_level: Lo
     Raises:
         ConfigurationError: the configuration is wrong, or cannot be used on this machine.
     """
-    config = load_config(file)
-    if log_level is not None:
-        config = config.model_copy(update={"log_level": log_level.value})
+    loaded = load(file)
+
+    def read_config() -> Config:
+        """As it is in the file now, with the same options over it."""
+        config = load(loaded.file).config
+        require_usable(config, kafka=not dry_run)
+        return config if log_level is None else config.model_copy(update={"log_level": log_level.value})
+
+    config = loaded.config if log_level is None else loaded.config.model_copy(update={"log_level": log_level.value})
     require_usable(config, kafka=not dry_run)
     for warning in warnings(config):
         say(f"te-collector: warning: {warning}")
-    return anyio.run(partial(run_service, config, once=once, dry_run=dry_run), backend="asyncio")
+    service = partial(run_service, config, once=once, dry_run=dry_run, read_config=read_config, file=loaded.file)
+    return anyio.run(service, backend="asyncio")

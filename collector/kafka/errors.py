@@ -23,7 +23,7 @@ from aiokafka.errors import (
     ProducerFenced,
 )
 
-from collector.errors import PublishFailed, RecordsRejected, StartRefused
+from collector.errors import RecordsRejected, StartRefused
 
 # Error codes of the broker that say "these bytes, never": asking again cannot help.
 # https://kafka.apache.org/protocol.html#protocol_error_codes (10, 32, 2)
@@ -34,10 +34,6 @@ _FENCINGS = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
 class KafkaUnreachable(StartRefused):
     """No broker answered in time, or none let us in. Unlike other refusals it may pass by itself."""
-
-
-class Fenced(PublishFailed):
-    """A newer producer of the same shard exists, or the broker ended our transaction because it took too long."""
 
 
 class RecordTooLarge(RecordsRejected):

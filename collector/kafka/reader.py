@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from collector.errors import ConfigurationError, PublishFailed, StartRefused
+from collector.errors import ConfigurationError, Fenced, PublishFailed, StartRefused
 from collector.kafka.batches import BARRIER_KEY
 from collector.kafka.committed_reader import BACKOFF_FIRST_S, committed_reader, next_backoff_s
-from collector.kafka.errors import Fenced, describe
+from collector.kafka.errors import describe
 from collector.kafka.settings import KafkaSettings
 
 # How long a poll waits for data, milliseconds; between polls the position is looked at.

@@ -23,11 +23,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from collector.core.model import Publication
-from collector.errors import CollectorError, PublishFailed, RecordsRejected, StartRefused
+from collector.errors import CollectorError, Fenced, PublishFailed, RecordsRejected, StartRefused
 from collector.kafka.batches import ORIGIN_KEY, Batch, BatchPlan
 from collector.kafka.closing import close_producer, see_exception
 from collector.kafka.connection import client_arguments
-from collector.kafka.errors import Fenced, describe, is_fencing, is_rejection
+from collector.kafka.errors import describe, is_fencing, is_rejection
 from collector.kafka.origin import Witness, read_witness, recognise
 from collector.kafka.reader import Barrier, RestoredState, restore, unique_value
 from collector.kafka.settings import KafkaSettings

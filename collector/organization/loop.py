@@ -114,6 +114,23 @@ class Organization:
         if self._schedule.parked(aid, error.reason, self._clock.monotonic()):
             self._observer.parked(aid, error)
 
+    def succeeds(self, predecessor: Organization) -> bool:
+        """Whether what one of the same name remembers means the same to us; otherwise only a restore can tell."""
+        then, now = predecessor.settings, self.settings
+        return (then.progress, then.identity) == (now.progress, now.identity)
+
+    def succeed(self, predecessor: Organization) -> None:
+        """Go on where one of the same name came to its end: with what was published and what the API told.
+
+        Args:
+            predecessor: one that it `succeeds`; its `run` has returned after `drain`, so nothing of it is on its way
+                and its memory is what is durable.
+        """
+        self._memory = predecessor._memory
+        self._gate.server_clock = predecessor._gate.server_clock
+        if predecessor.settings.quota_share == self.settings.quota_share:
+            self._gate.budget = predecessor._gate.budget
+
     def drain(self) -> None:
         """Ask nothing more; pages in hand are still published. `run` then returns."""
         self._gate.drain()

@@ -6,13 +6,16 @@ Rule: `restore` replaces everything; an account group that appears later finds i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from collector.core.identity import IdentityForm
 from collector.core.model import State
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.seen import SeenSessions
 from collector.errors import StartRefused
+
+_KINDS = ("progress", "seen")
+"""First parts of the durable keys."""
 
 
 @dataclass(slots=True)
@@ -21,6 +24,12 @@ class AccountGroupMemory:
 
     progress: Progress
     seen: SeenSessions
+
+
+def organizations_in(state: State) -> set[str]:
+    """Names of the organizations that a shard's durable state tells of."""
+    parts = (key.split("/", 2) for key in state)
+    return {unquote(part[1]) for part in parts if len(part) > 2 and part[0] in _KINDS}
 
 
 class OrganizationMemory:
@@ -40,7 +49,7 @@ class OrganizationMemory:
         for key, value in state.items():
             kind, _, rest = key.partition("/")
             name, _, rest = rest.partition("/")
-            if kind in ("progress", "seen") and name == self._quoted:
+            if kind in _KINDS and name == self._quoted:
                 self._not_restored.setdefault(rest.partition("/")[0], {})[key] = value
 
     def group(self, aid: str) -> AccountGroupMemory:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
@@ -74,6 +75,14 @@ async def credentials_fingerprint(credentials: Credentials) -> str:
     return sha256(authorization.header.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class OrganizationChanges:
+    """What another configuration makes of a shard: organizations that are new or other, and names of removed ones."""
+
+    put: list[OrganizationSection]
+    removed: list[str]
+
+
 class ShardFactory:
     """Builds a shard whenever one is to be run: a drained shard and its organizations are used up.
 
@@ -114,19 +123,40 @@ class ShardFactory:
             by_shard.setdefault(shard_of(section.name, self._config.kafka.shards), []).append(section.name)
         return dict(sorted(by_shard.items()))
 
+    def reconfigure(self, config: Config) -> dict[int, OrganizationChanges]:
+        """Build from another configuration from now on, which differs in its organizations only.
+
+        Returns:
+            What is different on which shard.
+        """
+        before = {section.name: section for section in self._config.organizations}
+        after = {section.name: section for section in config.organizations}
+        self._config = config
+        changes: dict[int, OrganizationChanges] = {}
+        for name in before.keys() | after.keys():
+            if before.get(name) == after.get(name):
+                continue
+            on_shard = changes.setdefault(shard_of(name, config.kafka.shards), OrganizationChanges([], []))
+            if name in after:
+                on_shard.put.append(after[name])
+            else:
+                on_shard.removed.append(name)
+        return changes
+
     def shard(self, number: int) -> Shard:
         """A new shard with its organizations, not yet running."""
         sections = [s for s in self._config.organizations if shard_of(s.name, self._config.kafka.shards) == number]
         return Shard(
             number,
-            [self._organization(section) for section in sections],
+            [self.organization(section) for section in sections],
             open_sink=partial(self._open_sink, number),
             rng=random.Random(self._rng.random()),
             monotonic=self._clock.monotonic,
             observer=self._observer,
         )
 
-    def _organization(self, section: OrganizationSection) -> Organization:
+    def organization(self, section: OrganizationSection) -> Organization:
+        """A new organization, not yet running."""
         settings = source_settings(section)
         return Organization(
             organization_settings(self._config, section),

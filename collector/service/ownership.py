@@ -17,6 +17,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from collector.config import Config
 from collector.errors import CollectorError, StartRefused
 from collector.service.assembly import ShardFactory
 from collector.shard import Shard
@@ -76,6 +77,18 @@ class ShardKeeper:
         self._is_draining = True
         for kept in self._kept.values():
             kept.shard.drain()
+        self._wake()
+
+    def reconfigure(self, config: Config) -> None:
+        """Other organizations from now on: they come, go and change, and the others go on undisturbed."""
+        changes = self._factory.reconfigure(config)
+        self._observer.placed(self._factory.organizations_by_shard())
+        for number, kept in self._kept.items():
+            if number in changes and not kept.is_lost:
+                for section in changes[number].put:
+                    kept.shard.put(self._factory.organization(section))
+                for name in changes[number].removed:
+                    kept.shard.remove(name)
         self._wake()
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+from pathlib import Path
 
 import anyio
 import structlog
@@ -28,6 +29,7 @@ from collector.kafka.membership import ShardMembership
 from collector.service.assembly import ShardFactory
 from collector.service.instance import AutomaticInstance
 from collector.service.ownership import ONCE_FAILURES_MAX, ShardKeeper
+from collector.service.reload import ReadConfig, Reload
 from collector.service.sinks import Sinks, StoppedEarly, dry_run_sinks, kafka_sinks
 from collector.telemetry.logs import configure_logs
 from collector.telemetry.metrics import Metrics
@@ -41,13 +43,22 @@ DRAIN_SHARE = 0.6
 """Part of the grace period for pages in hand; the rest is for closing producers and leaving the group."""
 
 
-async def run_service(config: Config, *, once: bool = False, dry_run: bool = False) -> int:
+async def run_service(
+    config: Config,
+    *,
+    once: bool = False,
+    dry_run: bool = False,
+    read_config: ReadConfig | None = None,
+    file: Path | None = None,
+) -> int:
     """Collect until a signal, or until everything is collected.
 
     Args:
         config: checked.
         once: walk every account group up to now, then end.
         dry_run: print events instead of publishing them; needs no Kafka.
+        read_config: reads the configuration again when it may have changed; None: it stays as it is.
+        file: where the configuration comes from; it is watched.
 
     Returns:
         Exit code: 0 done or stopped, 1 failed.
@@ -61,7 +72,12 @@ async def run_service(config: Config, *, once: bool = False, dry_run: bool = Fal
     service = _Service(
         config, once=once, dry_run=dry_run, board=StatusBoard(__version__, clock.wall, clock.monotonic), clock=clock
     )
-    return await service.run()
+    reload = None
+    if read_config is not None and not once:
+        reload = Reload(
+            config, read=read_config, file=file, apply=service.reconfigure, told=service.ownership.configured
+        )
+    return await service.run(reload)
 
 
 class _Service:
@@ -72,17 +88,26 @@ class _Service:
         self._board = board
         self._clock = clock
         self._metrics = Metrics(CollectorRegistry())
-        self._ownership = OwnershipTelemetry(self._metrics, board)
+        self.ownership = OwnershipTelemetry(self._metrics, board)
+        self.ownership.configured(None, ())
         self._log = structlog.get_logger("collector.service")
         self._stopping = anyio.Event()
         self._working = anyio.CancelScope()
         self._keeper: ShardKeeper | None = None
 
-    async def run(self) -> int:
+    def reconfigure(self, config: Config) -> None:
+        """Collect other organizations from now on."""
+        self._config = config
+        if self._keeper is not None:
+            self._keeper.reconfigure(config)
+
+    async def run(self, reload: Reload | None) -> int:
         code = 1
         try:
             async with anyio.create_task_group() as background:
                 background.start_soon(self._heed_signals, background)
+                if reload is not None:
+                    background.start_soon(reload.run)
                 address = self._config.admin.address
                 if address is not None:
                     # Imported here: four megabytes that a collector without admin pages does not need.
@@ -132,7 +157,7 @@ class _Service:
         settings = membership_settings(self._config.kafka, automatic.instance_id if automatic else None)
         kafka = kafka_settings(self._config.kafka)
         membership = ShardMembership(kafka, settings, changed=keeper.own)
-        self._ownership.joined(GroupStatus(settings.group(kafka), settings.instance_id, lambda: membership.is_member))
+        self.ownership.joined(GroupStatus(settings.group(kafka), settings.instance_id, lambda: membership.is_member))
         background.start_soon(membership.run)
         try:
             await keeper.run()
@@ -150,7 +175,7 @@ class _Service:
             metrics=self._metrics,
             board=self._board,
         )
-        keeper = ShardKeeper(factory, observer=self._ownership, once=self._once)
+        keeper = ShardKeeper(factory, observer=self.ownership, once=self._once)
         # What is there now stays for good, and pages come and go in large numbers of young objects: looking at the
         # former again and again, and so often, costs a tenth of all CPU.
         gc.collect()

@@ -73,6 +73,9 @@ class Metrics:
         self.publish_failures = counter("publish_failures_total", "Transactions of unknown outcome.", ["shard"])
         self.shard_owned = gauge("shard_owned", "1: this process holds the shard and has restored it.", ["shard"])
         self.shard_assigned = gauge("shard_assigned", "1: the group says that the shard is this process's.", ["shard"])
+        self.configuration_taken = gauge(
+            "configuration_taken", "1: the configuration that was read last is in use; 0: it was refused.", []
+        )
         self.group_member = gauge("group_member", "1: this process is a member of the group of workers.", [])
 
     def total(self, counter: Counter) -> int:

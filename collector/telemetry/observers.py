@@ -19,7 +19,7 @@ from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
 from collector.errors import ApiRejected, PageMalformed, RecordsRejected, SourceError
 from collector.telemetry.metrics import Metrics
-from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, StatusBoard
+from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, ShardStatus, StatusBoard
 
 SKEW_WARN_S = 2.0
 """A local clock this far off is worth a word; it harms nothing here, but logs will not match."""
@@ -33,6 +33,7 @@ class OrganizationTelemetry:
         self._metrics = metrics
         self._board = board
         self._status = board.organizations.setdefault(name, OrganizationStatus(name))
+        self._status.stopped = None  # one with other settings may be answered
         self._log = structlog.get_logger("collector.organization").bind(organization=name)
         self._skew_told = False
         self._explained: set[str] = set()
@@ -224,9 +225,13 @@ class ShardTelemetry:
         self._board = board
         self._log = structlog.get_logger("collector.shard")
 
+    def _status(self, shard: int) -> ShardStatus:
+        """Of a shard that may hold nothing any more, as after a change of the configuration."""
+        return self._board.shards.setdefault(shard, ShardStatus(shard, ()))
+
     def restored(self, shard: int, keys: int, duration_s: float) -> None:
         """The shard is ours and its memory complete."""
-        status = self._board.shards[shard]
+        status = self._status(shard)
         status.owned, status.keys, status.restore_s, status.last_error = True, keys, duration_s, None
         status.restores += 1
         self._metrics.restores.labels(str(shard)).inc()
@@ -235,7 +240,7 @@ class ShardTelemetry:
 
     def lost(self, shard: int, error: Exception, retry_s: float) -> None:
         """A publication or the take-over failed; memory is forgotten."""
-        status = self._board.shards[shard]
+        status = self._status(shard)
         status.owned, status.last_error = False, str(error)
         self._metrics.publish_failures.labels(str(shard)).inc()
         self._metrics.shard_owned.labels(str(shard)).set(0)
@@ -248,9 +253,16 @@ class ShardTelemetry:
             exc_info=error if type(error).__module__ == "builtins" else None,
         )
 
+    def removed(self, shard: int, organization: str) -> None:
+        """An organization was taken off the shard and has come to its end."""
+        self._log.info("organization removed", shard=shard, organization=organization)
+        status = self._board.organizations.pop(organization, None)
+        if status is not None:
+            self._metrics.forget(organization, list(status.groups))
+
     def committed(self, shard: int, records: int, publications: int) -> None:
         """A transaction is known to be committed."""
-        status = self._board.shards[shard]
+        status = self._status(shard)
         status.transactions += 1
         status.records += records
         self._metrics.transactions.labels(str(shard)).inc()

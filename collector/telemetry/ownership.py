@@ -32,12 +32,18 @@ class OwnershipTelemetry:
         """Which organizations are on which shards, as configured now."""
         shards = self._board.shards
         for number in sorted(shards.keys() - organizations.keys()):
-            del shards[number]
+            shards[number].organizations = ()
+            self._drop_if_empty(number)
         for number, names in organizations.items():
             status = shards.setdefault(number, ShardStatus(number, (), assigned=number in self._ours))
             status.organizations = tuple(names)
             self._metrics.shard_assigned.labels(str(number)).set(status.assigned)
             self._metrics.shard_owned.labels(str(number)).set(status.owned)
+
+    def configured(self, problem: str | None, restart_keys: tuple[str, ...]) -> None:
+        """A configuration was read: why it is not in use, and which keys of it wait for a restart."""
+        self._board.configuration_problem, self._board.restart_keys = problem, restart_keys
+        self._metrics.configuration_taken.set(problem is None)
 
     def joined(self, group: GroupStatus) -> None:
         """This process shares the shards with others."""
@@ -60,17 +66,20 @@ class OwnershipTelemetry:
 
     def released(self, number: int, organizations: Sequence[str], *, is_lost: bool) -> None:
         """A shard has come to its end here, because it was lost or because everything ends."""
-        status = self._board.shards.get(number)
-        if status is not None:
-            status.owned, status.last_error = False, None
+        shard = self._board.shards.get(number)
+        if shard is not None:
+            shard.owned, shard.last_error = False, None
         self._metrics.shard_owned.labels(str(number)).set(0)
         if is_lost:
             self._log.info("shard released", shard=number, organizations=len(organizations))
             for name in organizations:
-                self.forget(name)
+                status = self._board.organizations.pop(name, None)
+                if status is not None:
+                    self._metrics.forget(name, list(status.groups))
+        self._drop_if_empty(number)
 
-    def forget(self, organization: str) -> None:
-        """An organization is not collected here any more."""
-        status = self._board.organizations.pop(organization, None)
-        if status is not None:
-            self._metrics.forget(organization, list(status.groups))
+    def _drop_if_empty(self, number: int) -> None:
+        """A shard that holds nothing any more is not shown, once it has come to its end."""
+        status = self._board.shards.get(number)
+        if status is not None and not status.organizations and not status.owned:
+            del self._board.shards[number]

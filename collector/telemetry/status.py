@@ -149,6 +149,8 @@ class StatusBoard:
         self.phase = "starting"
         self.organizations: dict[str, OrganizationStatus] = {}
         self.shards: dict[int, ShardStatus] = {}
+        self.configuration_problem: str | None = None  # why the last one that was read is not in use
+        self.restart_keys: tuple[str, ...] = ()  # whose values wait for a restart
         self.group: GroupStatus | None = None  # None: alone, all shards are ours
         self.last_events: deque[dict[str, Any]] = deque(maxlen=LAST_EVENTS)
 
@@ -172,6 +174,7 @@ class StatusBoard:
             "version": self._version,
             "phase": self._phase(),
             "ready": self.ready,
+            "configuration": {"problem": self.configuration_problem, "needs_restart": list(self.restart_keys)},
             "group": None
             if self.group is None
             else {"id": self.group.group, "instance": self.group.instance, "member": self.group.is_member()},

@@ -11,8 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from collector.core.model import Publication, StateChange
-from collector.errors import PublishFailed, StartRefused
-from collector.kafka.errors import Fenced
+from collector.errors import Fenced, PublishFailed, StartRefused
 from collector.kafka.reader import Barrier, restore
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.sink import TransactionalSink

@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from collector.core.model import Publication, StateChange
-from collector.errors import PublishFailed, StartRefused
+from collector.errors import Fenced, PublishFailed, StartRefused
 from collector.kafka.batches import partition_of
-from collector.kafka.errors import Fenced, RecordsRejected, RecordTooLarge
+from collector.kafka.errors import RecordsRejected, RecordTooLarge
 from collector.kafka.sink import TransactionalSink
 from collector.kafka.topics import ensure_topics
 from tests.kafka import librdkafka

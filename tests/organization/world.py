@@ -94,6 +94,8 @@ class Diary:
     def lost(self, shard: int, error: Exception, retry_s: float) -> None:
         self.losses.append(error)
 
+    def removed(self, shard: int, organization: str) -> None: ...
+
     def committed(self, shard: int, records: int, publications: int) -> None:
         self.transactions.append(publications)
 

@@ -85,6 +85,9 @@ class Reporter(Diary):
         if not isinstance(error, PublishFailed):
             raise AssertionError(f"{self._name}: shard {shard} failed by itself: {error!r}") from error
 
+    def removed(self, shard: int, organization: str) -> None:
+        """Nobody is, here."""
+
     def committed(self, shard: int, records: int, publications: int) -> None:
         """Too many to keep, and the cluster traces them."""
 

@@ -1,4 +1,4 @@
-"""``make takeover``: three workers share ten organizations; one is killed with -9, twenty times. How long is nobody there?
+"""``make takeover``: three workers share ten organizations, one is killed twenty times. How long is nobody there?
 
 For each organization of the killed worker: from its last event to the first one that another worker wrote, as a
 read_committed reader sees them. It depends on ``session_timeout`` above all, 10 s here as by default.
@@ -76,7 +76,9 @@ def _take_over(workers: Fleet, victim: Worker, arrivals: Arrivals, label: str, p
         "events from other workers", lambda: all(arrivals.first_after(name, dead_at) for name in names), WITHIN_S
     )
     gaps = [(arrivals.first_after(name, dead_at) or 0.0) - begin[name] for name in names]
-    print(f"{label} {victim.name}, {len(names)} organizations: " + ", ".join(f"{gap:.1f} s" for gap in gaps), flush=True)
+    print(
+        f"{label} {victim.name}, {len(names)} organizations: " + ", ".join(f"{gap:.1f} s" for gap in gaps), flush=True
+    )
     victim.start()
     return gaps
 
