@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collector.core.event import EventForm, Provenance, Reason, events
+from collector.core.limits import RecordLimits, bytes_of
 from collector.core.model import Page, Record, Row
 from collector.core.schema import MESSAGE_CHARACTERS_MAX, SessionSchema, Violation
 
 RECORD_OVERHEAD_BYTES = 1_024
 """What an event may have besides its value (key and headers) before that counts against the value's bound."""
-
-HEADER_OVERHEAD_BYTES = 10
-"""What Kafka's record format adds to each header, at most."""
 
 Refusal = tuple[Reason, Violation]
 """Why a row is a dead letter."""
@@ -29,12 +27,14 @@ class Acceptance:
         schema: of its value.
         form: how it is written.
         value_bytes_max: largest value, bytes.
+        limits: what Kafka takes at the moment, if that is less.
     """
 
-    def __init__(self, schema: SessionSchema, form: EventForm, value_bytes_max: int) -> None:
+    def __init__(self, schema: SessionSchema, form: EventForm, value_bytes_max: int, limits: RecordLimits) -> None:
         self._schema = schema
         self._form = form
         self._value_bytes_max = value_bytes_max
+        self._limits = limits
 
     def accept(
         self, page: Page, rows: Sequence[int], provenance: Provenance, by_page: bool
@@ -77,6 +77,8 @@ class Acceptance:
         # An id stands in the value, and at most once more in the key and twice in headers: a short value is enough.
         short = self._value_bytes_max // 4
         fits = all(len(record.value) <= short or self._fits(record) for record in records)
+        if fits and self._limits.are_narrow:
+            fits = not any(self._limits.refusal(record, provenance.collected_at) for record in records)
         return records if fits else None
 
     def _one(self, session: Row, provenance: Provenance, by_page: bool) -> tuple[Row, Record] | Refusal:
@@ -93,17 +95,15 @@ class Acceptance:
             message = f"cannot be written as an event: {error}"[:MESSAGE_CHARACTERS_MAX]
             return Reason.UNENCODABLE, Violation("", message)
         if not self._fits(record):
-            message = f"{_bytes_of(record)} bytes with key and headers, its value may have {self._value_bytes_max}"
+            message = f"{bytes_of(record)} bytes with key and headers, its value may have {self._value_bytes_max}"
             return Reason.TOO_LARGE, Violation("", message)
+        refusal = self._limits.refusal(record, provenance.collected_at)
+        if refusal is not None:
+            return refusal[0], Violation("", refusal[1])
         return session, record
 
     def _fits(self, record: Record) -> bool:
         """Whether Kafka takes the record: ids are part of key and headers too, and may be as long as they like."""
-        return len(record.value) <= self._value_bytes_max and _bytes_of(record) <= (
+        return len(record.value) <= self._value_bytes_max and bytes_of(record) <= (
             self._value_bytes_max + RECORD_OVERHEAD_BYTES
         )
-
-
-def _bytes_of(record: Record) -> int:
-    headers = sum(len(name) + len(value) + HEADER_OVERHEAD_BYTES for name, value in record.headers)
-    return len(record.key) + len(record.value) + headers

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from collector.core.acceptance import Acceptance, Refusal
 from collector.core.chunks import CONTENT_MASK
-from collector.core.event import DeadLetter, EventForm, Provenance, Reason, dead_letter, late_event, revision_event
+from collector.core.event import DeadLetter, EventForm, Provenance, Reason, late_event, revision_event
 from collector.core.identity import Late, Notice, Revisions
+from collector.core.limits import RecordLimits
 from collector.core.model import Page, Record, Row
 from collector.core.schema import SessionSchema, Violation
 from collector.core.seen import Marks, SeenSessions, digest, hour_of
@@ -100,12 +101,20 @@ class PageCollector:
         form: how events are written.
         value_bytes_max: larger values become dead letters, cut to this size; bytes.
         choices: of the operator.
+        limits: what Kafka takes at the moment, if that is less.
     """
 
     def __init__(
-        self, schema: SessionSchema, form: EventForm, value_bytes_max: int, choices: Choices | None = None
+        self,
+        schema: SessionSchema,
+        form: EventForm,
+        value_bytes_max: int,
+        choices: Choices | None = None,
+        *,
+        limits: RecordLimits | None = None,
     ) -> None:
-        self._acceptance = Acceptance(schema, form, value_bytes_max)
+        self._limits = limits or RecordLimits()
+        self._acceptance = Acceptance(schema, form, value_bytes_max, self._limits)
         self._value_bytes_max = value_bytes_max
         self._choices = choices or Choices()
 
@@ -123,7 +132,7 @@ class PageCollector:
         records = [*records, *late_records, *revisions]
         dead = self._dead_letters(hand)
         return Collected(
-            records=[*records, *(dead_letter(letter, provenance) for letter in dead)],
+            records=[*records, *(self._limits.cut(letter, provenance) for letter in dead)],
             marks=hand.marks,
             events=len(records),
             revisions=len(revisions),

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     WRONG_ACCOUNT_GROUP = "wrong_account_group"
     LATE = "late"
     TOO_LARGE = "too_large"
+    TOO_OLD = "too_old_for_topic"
     UNENCODABLE = "unencodable"
 
 

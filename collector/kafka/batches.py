@@ -31,7 +31,7 @@ ORIGIN_KEY = "origin"
 
 _RESERVED_KEYS = frozenset({BARRIER_KEY, ORIGIN_KEY})
 
-NewBatch = Callable[[], BatchBuilder]
+NewBatch = Callable[[int], BatchBuilder]
 
 
 class Batch(NamedTuple):
@@ -60,17 +60,18 @@ class TopicBatches:
     Args:
         topic: its name.
         partitions: how many it has, >= 1.
-        new_batch: makes an empty builder.
-        limit_bytes: what one record may take in a batch.
+        new_batch: makes an empty builder that takes so many bytes before compression.
+        batch_bytes: what a batch may take.
     """
 
-    __slots__ = ("_builders", "_limit_bytes", "_new_batch", "_open", "_partitions", "_topic")
+    __slots__ = ("_batch_bytes", "_builders", "_limit_bytes", "_new_batch", "_open", "_partitions", "_topic")
 
-    def __init__(self, topic: str, partitions: int, new_batch: NewBatch, *, limit_bytes: int) -> None:
+    def __init__(self, topic: str, partitions: int, new_batch: NewBatch, *, batch_bytes: int) -> None:
         self._topic = topic
         self._partitions = partitions
         self._new_batch = new_batch
-        self._limit_bytes = limit_bytes
+        self._batch_bytes = batch_bytes
+        self._limit_bytes = batch_bytes - BATCH_HEADER_BYTES
         self._builders: dict[int, list[BatchBuilder]] = {}
         self._open: dict[int, BatchBuilder] = {}
 
@@ -111,7 +112,7 @@ class TopicBatches:
                 yield place, Batch(self._topic, partition, builder)
 
     def _next_builder(self, partition: int) -> BatchBuilder:
-        builder = self._open[partition] = self._new_batch()
+        builder = self._open[partition] = self._new_batch(self._batch_bytes)
         self._builders.setdefault(partition, []).append(builder)
         return builder
 
@@ -120,26 +121,23 @@ class BatchPlan:
     """Where records and state of a shard go, and how large they may be.
 
     Args:
-        events: topic and number of partitions of the events.
+        events: topic and number of partitions of the events, size of a batch before compression.
         dead_letters: the same of the dead letters.
-        state: state topic and the shard's partition.
-        batch_bytes: size of a batch before compression.
-        new_batch: makes an empty builder of the producer in use.
+        state: state topic, the shard's partition, size of a batch.
+        new_batch: makes an empty builder of the producer in use, of that size.
     """
 
     def __init__(
         self,
         *,
-        events: tuple[str, int],
-        dead_letters: tuple[str, int],
-        state: tuple[str, int],
-        batch_bytes: int,
+        events: tuple[str, int, int],
+        dead_letters: tuple[str, int, int],
+        state: tuple[str, int, int],
         new_batch: NewBatch,
     ) -> None:
         self._events = events
         self._dead_letters = dead_letters
         self._state = state
-        self._limit_bytes = batch_bytes - BATCH_HEADER_BYTES
         self._new_batch = new_batch
 
     def batches(self, publication: Publication) -> list[Batch]:
@@ -169,8 +167,7 @@ class BatchPlan:
         ]
 
     def _record_batches(self, records: Sequence[Record]) -> tuple[TopicBatches, TopicBatches]:
-        events = TopicBatches(*self._events, self._new_batch, limit_bytes=self._limit_bytes)
-        dead_letters = TopicBatches(*self._dead_letters, self._new_batch, limit_bytes=self._limit_bytes)
+        events, dead_letters = self._topic(*self._events), self._topic(*self._dead_letters)
         add_event, add_dead_letter, event = events.add, dead_letters.add, Destination.EVENTS
         too_large = []
         for index, (destination, key, value, headers, timestamp_ms) in enumerate(records):
@@ -180,8 +177,8 @@ class BatchPlan:
                 too_large.append(index)
         if too_large:
             first = records[too_large[0]].destination
-            topic = self._events[0] if first is Destination.EVENTS else self._dead_letters[0]
-            raise RecordTooLarge(too_large, self._limit_bytes, topic=topic)
+            topic, _, batch_bytes = self._events if first is Destination.EVENTS else self._dead_letters
+            raise RecordTooLarge(too_large, batch_bytes - BATCH_HEADER_BYTES, topic=topic)
         return events, dead_letters
 
     def _state_batches(self, changes: Sequence[StateChange]) -> TopicBatches:
@@ -190,13 +187,16 @@ class BatchPlan:
         return self._of_state(changes)
 
     def _of_state(self, changes: Sequence[StateChange], *, topic: str | None = None) -> TopicBatches:
-        state_topic, shard = self._state
+        state_topic, shard, batch_bytes = self._state
         topic = topic or state_topic
-        state = TopicBatches(topic, shard + 1, self._new_batch, limit_bytes=self._limit_bytes)
+        state = self._topic(topic, shard + 1, batch_bytes)
         for key, value in changes:
             if not state.add(key.encode(), value, [], None, partition=shard):
                 raise StartRefused(
-                    f"kafka: the state {key!r} ({len(value or b'')} bytes) is larger than a batch ({self._limit_bytes} "
+                    f"kafka: the state {key!r} ({len(value or b'')} bytes) is larger than a batch ({batch_bytes} "
                     f"bytes); raise kafka.batch_bytes, and max.message.bytes of {topic} above it"
                 )
         return state
+
+    def _topic(self, topic: str, partitions: int, batch_bytes: int) -> TopicBatches:
+        return TopicBatches(topic, partitions, self._new_batch, batch_bytes=batch_bytes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -23,9 +23,11 @@ from collector.kafka.errors import KafkaUnreachable, describe
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.topic_rules import (
     ObservedTopic,
+    batch_bytes,
     create_command,
     findings,
     internal_findings,
+    record_age_max_s,
     wanted_topics,
     warnings,
 )
@@ -38,12 +40,28 @@ _POLL_S = 0.1
 _log = structlog.get_logger(__name__)
 
 
+# How long a topic must be missing before a running collector believes it: a broker that has just started may not know
+# of a topic for a moment.
+_MISSING_S = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
-    """How many partitions the topics have that records are spread over."""
+    """What a sink has to know of the topics.
+
+    Args:
+        event_partitions: how many the events are spread over.
+        dead_letter_partitions: the same of the dead letters.
+        event_batch_bytes: largest batch of events, before compression; None: as configured.
+        dead_letter_batch_bytes: the same of dead letters.
+        event_age_max_s: how old an event's record timestamp may be, seconds; None: as old as it likes.
+    """
 
     event_partitions: int
     dead_letter_partitions: int
+    event_batch_bytes: int | None = field(default=None, compare=False)
+    dead_letter_batch_bytes: int | None = field(default=None, compare=False)
+    event_age_max_s: float | None = field(default=None, compare=False)
 
 
 async def ensure_topics(settings: KafkaSettings, *, oldest_record_s: float | None = None) -> TopicLayout:
@@ -71,16 +89,63 @@ async def ensure_topics(settings: KafkaSettings, *, oldest_record_s: float | Non
                 step.name = "comparing the state with the events"
                 _refuse(await _lost_state(settings, observed))
     except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-        raise KafkaUnreachable(
-            f"kafka: no success at {settings.bootstrap_servers} while {step.name} ({describe(error)}; deadline "
-            f"{settings.admin_timeout_s:g} s). Are the brokers up, is kafka.bootstrap_servers right, do "
-            f"kafka.security_protocol and the credentials fit? The client's own reasons are in the log above"
-        ) from error
+        raise _unreachable(settings, step, error) from error
     for warning in warnings(settings, observed):
         _log.warning("kafka_topic_setting", detail=warning)
+    return _layout(settings, observed)
+
+
+async def look_again(settings: KafkaSettings) -> TopicLayout:
+    """What `ensure_topics` looks at, for a collector that runs and has failed to write: nothing is created.
+
+    Args:
+        settings: see there; ``admin_timeout_s`` bounds everything together.
+
+    Raises:
+        KafkaUnreachable: no broker answered in time.
+        StartRefused: topics are gone, or have become unsafe; every finding with the command to run.
+    """
+    step = _Step()
+    clock = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(settings.admin_timeout_s), cluster(settings) as brokers:
+            step.name = "looking at the topics again"
+            wanted = wanted_topics(settings, brokers=brokers.size)
+            observed = await brokers.topics(settings.topics)
+            deadline_s = clock() + min(_MISSING_S, settings.admin_timeout_s / 2)
+            while len(observed) < len(wanted) and clock() < deadline_s:
+                await asyncio.sleep(_POLL_S)
+                observed = await brokers.topics(settings.topics)
+            _refuse(
+                [
+                    f"{topic.name} was deleted, with all that was in it; start again, or create it: "
+                    f"{create_command(settings, topic)}"
+                    for topic in wanted
+                    if topic.name not in observed
+                ]
+                + findings(settings, observed, oldest_record_s=None, running=True)
+            )
+    except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+        raise _unreachable(settings, step, error) from error
+    return _layout(settings, observed)
+
+
+def _unreachable(settings: KafkaSettings, step: _Step, error: BaseException) -> KafkaUnreachable:
+    return KafkaUnreachable(
+        f"kafka: no success at {settings.bootstrap_servers} while {step.name} ({describe(error)}; deadline "
+        f"{settings.admin_timeout_s:g} s). Are the brokers up, is kafka.bootstrap_servers right, do "
+        f"kafka.security_protocol and the credentials fit? The client's own reasons are in the log above"
+    )
+
+
+def _layout(settings: KafkaSettings, observed: Mapping[str, ObservedTopic]) -> TopicLayout:
+    events, dead_letters = observed[settings.events_topic], observed[settings.dead_letters_topic]
     return TopicLayout(
-        event_partitions=observed[settings.events_topic].partitions,
-        dead_letter_partitions=observed[settings.dead_letters_topic].partitions,
+        event_partitions=events.partitions,
+        dead_letter_partitions=dead_letters.partitions,
+        event_batch_bytes=batch_bytes(settings, events),
+        dead_letter_batch_bytes=batch_bytes(settings, dead_letters),
+        event_age_max_s=record_age_max_s(events),
     )
 
 

@@ -19,6 +19,7 @@ from collector.config import Config, OrganizationSection
 from collector.core.collect import Choices, PageCollector
 from collector.core.event import EventForm, EventKey, RecordTimestamp
 from collector.core.identity import Identity, IdentityForm, Late, Revisions
+from collector.core.limits import RecordLimits
 from collector.core.progress import ProgressSettings
 from collector.core.schema import SessionSchema
 from collector.organization import Organization, OrganizationSettings
@@ -40,12 +41,12 @@ def shard_of(organization: str, shards: int) -> int:
     return zlib.crc32(organization.encode()) % shards
 
 
-def page_collector(config: Config, record_bytes_max: int) -> PageCollector:
+def page_collector(config: Config, record_bytes_max: int, limits: RecordLimits | None = None) -> PageCollector:
     """What turns pages into records: the schema of this release and the operator's choices."""
     schema = SessionSchema((files("collector") / "schemas" / SCHEMA_FILE).read_bytes())
     form = EventForm(schema.identifier, EventKey(config.events.key), RecordTimestamp(config.events.record_timestamp))
     choices = Choices(Revisions(config.events.revisions), Late(config.events.late))
-    return PageCollector(schema, form, record_bytes_max - RECORD_OVERHEAD_BYTES, choices)
+    return PageCollector(schema, form, record_bytes_max - RECORD_OVERHEAD_BYTES, choices, limits=limits)
 
 
 def organization_settings(config: Config, section: OrganizationSection) -> OrganizationSettings:
@@ -90,6 +91,7 @@ class ShardFactory:
         config: checked.
         open_sink: makes an unopened sink for a shard's number.
         record_bytes_max: what one record may take in Kafka, bytes.
+        limits: what Kafka takes at the moment, if that is less; changes in place.
         clock: local clocks.
         rng: jitter; each part gets its own, seeded from it.
         metrics: of this process.
@@ -102,6 +104,7 @@ class ShardFactory:
         *,
         open_sink: Callable[[int], Sink],
         record_bytes_max: int,
+        limits: RecordLimits | None = None,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
@@ -109,7 +112,7 @@ class ShardFactory:
     ) -> None:
         self._config = config
         self._open_sink = open_sink
-        self._collector = page_collector(config, record_bytes_max)
+        self._collector = page_collector(config, record_bytes_max, limits)
         self._clock = clock
         self._rng = rng
         self._metrics = metrics

@@ -170,6 +170,7 @@ class _Service:
             self._config,
             open_sink=sinks.open_sink,
             record_bytes_max=sinks.record_bytes_max,
+            limits=sinks.limits,
             clock=self._clock,
             rng=random.Random(),
             metrics=self._metrics,

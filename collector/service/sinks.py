@@ -6,16 +6,17 @@ One rule: a broker that does not answer is waited for, with growing pauses; topi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import structlog
 
 from collector.composition import kafka_settings
 from collector.config import Config
+from collector.core.limits import RecordLimits
 from collector.dry_run import StdoutSink
 from collector.kafka.errors import KafkaUnreachable
-from collector.kafka.sink import TransactionalSink
+from collector.kafka.opening import SinkOpener
 from collector.kafka.topics import ensure_topics
 from collector.ports import Sink
 
@@ -40,10 +41,12 @@ class Sinks:
     Args:
         open_sink: an unopened sink for a shard's number.
         record_bytes_max: what one record may take, bytes.
+        limits: what may become less while we run.
     """
 
     open_sink: Callable[[int], Sink]
     record_bytes_max: int
+    limits: RecordLimits = field(default_factory=RecordLimits)
 
 
 def dry_run_sinks() -> Sinks:
@@ -81,5 +84,5 @@ async def kafka_sinks(config: Config, *, stopping: anyio.Event, failures_max: in
         with anyio.move_on_after(retry_s):
             await stopping.wait()
             raise StoppedEarly
-    bytes_max = TransactionalSink(settings, layout, 0).max_record_bytes
-    return Sinks(lambda shard: TransactionalSink(settings, layout, shard), bytes_max)
+    opener = SinkOpener(settings, layout)
+    return Sinks(opener, opener.record_bytes_max, opener.limits)

@@ -98,12 +98,12 @@ class Line:
 
     def build(self, publication: Publication, event_partitions: int) -> None:
         """Make the batches of a publication, as the sink does, and throw them away."""
+        size = self.settings.batch_bytes
         plan = BatchPlan(
-            events=(self.settings.events_topic, event_partitions),
-            dead_letters=(self.settings.dead_letters_topic, self.settings.dead_letter_partitions),
-            state=(self.settings.state_topic, 0),
-            batch_bytes=self.settings.batch_bytes,
-            new_batch=lambda: BatchBuilder(self.settings.batch_bytes, _ZSTD, is_transactional=True),
+            events=(self.settings.events_topic, event_partitions, size),
+            dead_letters=(self.settings.dead_letters_topic, self.settings.dead_letter_partitions, size),
+            state=(self.settings.state_topic, 0, size),
+            new_batch=lambda size: BatchBuilder(size, _ZSTD, is_transactional=True),
         )
         with self.watch.stage("batch build"):
             batches = plan.batches(publication)

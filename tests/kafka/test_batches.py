@@ -33,11 +33,10 @@ def test_partition_is_that_of_the_java_client(key: bytes, hashed: int) -> None:
 def test_every_partitions_first_batch_comes_before_any_second_one() -> None:
     """Batches of one partition keep their order, and no partition waits for another one's second batch."""
     plan = BatchPlan(
-        events=("events", 3),
-        dead_letters=("dlq", 2),
-        state=("state", 5),
-        batch_bytes=1000,
-        new_batch=lambda: BatchBuilder(1000, 0, is_transactional=1),
+        events=("events", 3, 1000),
+        dead_letters=("dlq", 2, 1000),
+        state=("state", 5, 1000),
+        new_batch=lambda size: BatchBuilder(size, 0, is_transactional=1),
     )
     rng = random.Random(2)
     records = [event(f"{number:04}", rng.randbytes(100)) for number in range(200)]

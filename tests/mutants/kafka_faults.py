@@ -9,7 +9,44 @@ SINK = "collector/kafka/sink.py"
 ORIGIN = "collector/kafka/origin.py"
 LOST = "tests/kafka/test_lost_state.py"
 
+OPENING = "tests/kafka/test_opening.py"
+
 FAULTS = (
+    Mistake(
+        "topics are not looked at again after a refusal",
+        "collector/kafka/opening.py",
+        "        if self._suspicious:",
+        "        if False:",
+        (f"{OPENING}::test_topic_that_takes_smaller_records",),
+    ),
+    Mistake(
+        "batches stay as large as they were",
+        SINK,
+        "if batch_bytes == self._settings.batch_bytes:",
+        "if True:",
+        (f"{OPENING}::test_topic_that_takes_smaller_records",),
+    ),
+    Mistake(
+        "a running collector refuses what it could adapt to",
+        "collector/kafka/topics.py",
+        "findings(settings, observed, oldest_record_s=None, running=True)",
+        "findings(settings, observed, oldest_record_s=None)",
+        (f"{OPENING}::test_topic_that_takes_smaller_records",),
+    ),
+    Mistake(
+        "what is too old for the topic is tried all the same",
+        "collector/core/limits.py",
+        "if age_s > self.event_age_max_s:",
+        "if False:",
+        ("tests/core/test_limits.py::test_a_session_older_than_the_topic_takes_is_a_dead_letter",),
+    ),
+    Mistake(
+        "a page with an event that is too large is published as it is",
+        "collector/core/acceptance.py",
+        "if fits and self._limits.are_narrow:",
+        "if False:",
+        ("tests/core/test_limits.py::test_an_event_larger_than_the_topic_takes_is_a_dead_letter",),
+    ),
     Mistake(
         "what is left of a state that went back is committed into",
         SINK,
