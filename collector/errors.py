@@ -76,7 +76,7 @@ class PublishFailed(CollectorError):
 
 
 class Fenced(PublishFailed):
-    """A newer producer of the same shard exists, or the broker ended our transaction because it took too long."""
+    """Our producer counts no more: a newer one of the same shard, or a transaction or a pause that was too long."""
 
 
 class RecordsRejected(PublishFailed):

@@ -3,7 +3,8 @@
     StartRefused
     └── KafkaUnreachable      nobody answered in time, or nobody who knows us; asking again later can help
     PublishFailed             outcome unknown: forget the memory, open a new sink
-    ├── Fenced                another owner of the shard, or the broker's transaction timeout; normal while workers join
+    ├── Fenced                another owner of the shard (normal while workers join), the broker's transaction timeout,
+    │                         or nothing published for longer than it keeps transactional ids (7 days by default)
     └── RecordsRejected       the broker will never take a batch: the same records again would fail again
         └── RecordTooLarge    known beforehand: nothing was sent, and the sink stays usable
 
@@ -19,6 +20,7 @@ from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidTimestampError,
+    KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
 )
@@ -68,7 +70,12 @@ def is_rejection(error: BaseException) -> bool:
 
 def is_fencing(error: BaseException) -> bool:
     """Whether the broker says that our producer is not the current one."""
-    return isinstance(error, _FENCINGS)
+    return isinstance(_reason(error), _FENCINGS)
+
+
+def _reason(error: BaseException) -> BaseException:
+    """What the broker said: aiokafka's sender wraps what it does not expect, InvalidProducerIdMapping for one."""
+    return error.__cause__ if isinstance(error.__cause__, KafkaError) else error
 
 
 def describe(error: BaseException) -> str:
@@ -76,6 +83,7 @@ def describe(error: BaseException) -> str:
 
     aiokafka raises assertions and ``KafkaError`` with the real reason only in the text, so the text is kept.
     """
+    error = _reason(error)
     text = " ".join(str(error).split())[:300]
     name = type(error).__name__
     if not text or text.startswith(name):  # aiokafka's own errors begin with their class

@@ -290,8 +290,9 @@ class TransactionalSink:
         where = f"shard {self._shard} ({self._settings.transactional_id(self._shard)})"
         if is_fencing(error):
             return Fenced(
-                f"kafka: {where} was fenced while {step}: it has a newer owner, or a transaction took longer than "
-                f"{self._settings.transaction_timeout_ms} ms ({describe(error)})"
+                f"kafka: {where} was fenced while {step}: it has a newer owner, a transaction took longer than "
+                f"{self._settings.transaction_timeout_ms} ms, or nothing was published for longer than the broker "
+                f"keeps transactional ids ({describe(error)})"
             )
         return PublishFailed(
             f"kafka: {step} failed for {where} at {self._settings.bootstrap_servers} ({describe(error)}); the outcome "

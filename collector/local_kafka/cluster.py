@@ -115,7 +115,9 @@ class LocalKafka:
                 Broker(
                     node,
                     self._data_dir.broker_dir(node.node_id),
-                    broker_properties(node, nodes, self._settings.properties),
+                    broker_properties(
+                        node, nodes, self._settings.properties, self._settings.listeners if node is nodes[0] else None
+                    ),
                 )
                 for node in nodes
             )

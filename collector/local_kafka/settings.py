@@ -65,6 +65,8 @@ class LocalKafkaSettings:
         port: client port of the first broker on 127.0.0.1 (the others follow it); 0 chooses free ports.
         brokers: 1, or 3 with replication factor 3 and two replicas in sync.
         properties: broker properties that override ours.
+        listeners: further listeners of the first broker on 127.0.0.1: name -> (port, security protocol). What they need
+            besides belongs into `properties`.
         jars_dir: directory that holds the jars of the lock file; by default they are fetched once and cached.
         cache_dir: for jars and ahead-of-time caches; by default the user's cache directory.
         heap_mb: Java heap of each broker in MiB.
@@ -76,6 +78,7 @@ class LocalKafkaSettings:
     port: int = 0
     brokers: int = 1
     properties: Mapping[str, str] = field(default_factory=dict)
+    listeners: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     jars_dir: Path | None = None
     cache_dir: Path | None = None
     heap_mb: int = 256
@@ -100,7 +103,12 @@ class Node:
     controller_port: int
 
 
-def broker_properties(node: Node, nodes: tuple[Node, ...], overrides: Mapping[str, str]) -> dict[str, str]:
+def broker_properties(
+    node: Node,
+    nodes: tuple[Node, ...],
+    overrides: Mapping[str, str],
+    further_listeners: Mapping[str, tuple[int, str]] | None = None,
+) -> dict[str, str]:
     """Return one broker's complete properties.
 
     The quorum's voters are static even for one broker: they are then not written into the data directory, and the
@@ -110,15 +118,21 @@ def broker_properties(node: Node, nodes: tuple[Node, ...], overrides: Mapping[st
         node: the broker.
         nodes: all brokers of the cluster, this one included.
         overrides: win over everything else.
+        further_listeners: see `LocalKafkaSettings.listeners`.
     """
     factor = str(len(nodes))
     in_sync = str(len(nodes) // 2 + 1)
     listeners = f"PLAINTEXT://{LOOPBACK}:{node.client_port},CONTROLLER://{LOOPBACK}:{node.controller_port}"
+    protocols = _BASE_PROPERTIES["listener.security.protocol.map"]
+    for name, (port, protocol) in (further_listeners or {}).items():
+        listeners += f",{name}://{LOOPBACK}:{port}"
+        protocols += f",{name}:{protocol}"
     return {
         **_BASE_PROPERTIES,
         "node.id": str(node.node_id),
         "controller.quorum.voters": ",".join(f"{n.node_id}@{LOOPBACK}:{n.controller_port}" for n in nodes),
         "listeners": listeners,
+        "listener.security.protocol.map": protocols,
         "advertised.listeners": listeners,
         "default.replication.factor": factor,
         "min.insync.replicas": in_sync,
