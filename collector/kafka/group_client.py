@@ -57,6 +57,10 @@ class InstanceTaken(KafkaError):  # type: ignore[misc]  # aiokafka has no types
     """Another process runs under our instance id, or somebody removed us: not ours to take back at once."""
 
 
+NO_PARTITIONS = "the brokers know no partitions of"
+"""How the error begins that hands out nothing."""
+
+
 class GroupClient:
     """A member of the group. ``open`` first, then ``poll`` again and again; ``close`` in every case.
 
@@ -230,7 +234,7 @@ def _new_assignor() -> type[StickyPartitionAssignor]:
             """Refuses to hand out nothing: brokers that have just started may not know the topic yet."""
             for topic in {topic for member in members.values() for topic in member.subscription}:
                 if not cluster.partitions_for_topic(topic):
-                    raise KafkaError(f"the brokers know no partitions of {topic}")
+                    raise KafkaError(f"{NO_PARTITIONS} {topic}")
             return super().assign(cluster, members)
 
     return OwnMemory

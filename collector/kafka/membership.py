@@ -27,19 +27,24 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from collector.errors import StartRefused
 from collector.kafka.committed_reader import BACKOFF_FIRST_S, next_backoff_s
-from collector.kafka.errors import describe
-from collector.kafka.group_client import GroupClient, InstanceTaken
+from collector.kafka.errors import KafkaUnreachable, describe
+from collector.kafka.group_client import NO_PARTITIONS, GroupClient, InstanceTaken
 from collector.kafka.leave_group import remove_member
 from collector.kafka.membership_settings import MembershipSettings
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.tenure import Tenure
+from collector.kafka.topics import look_again
 
 # A planned stop has a grace period, and what is not said within it the session timeout will say.
 _LEAVE_S = 5.0
 
 # With two processes under one instance id each take-over stops the other one; so rarely that work gets done between.
 _TAKEN_SESSIONS = 3
+
+# How often an error that heals is told, seconds.
+_TOLD_EVERY_S = 60.0
 
 _REMEDIES: dict[type[KafkaError], str] = {
     InvalidSessionTimeoutError: (
@@ -84,6 +89,8 @@ class ShardMembership:
         )
         self._log = _log.bind(group=self._group_id, instance=settings.instance_id)
         self._reported: frozenset[int] = frozenset()
+        self._had_shards = False
+        self._told_s = -_TOLD_EVERY_S
         self._noted = asyncio.Event()
         self._staying: anyio.CancelScope | None = None  # made by ``run``, as is the next one
         self._stopped: anyio.Event | None = None
@@ -104,6 +111,9 @@ class ShardMembership:
         """Joins, and stays a member until cancelled or until ``leave``.
 
         Cancelling it leaves the group too, if that takes no time; ``leave`` makes sure.
+
+        Raises:
+            StartRefused: the topics that it shared are gone, or have become unsafe; in a group.
         """
         assert self._stopped is None, "a membership is used once"
         self._stopped = anyio.Event()
@@ -170,6 +180,7 @@ class ShardMembership:
         gained, lost = owned - self._reported, self._reported - owned
         self._log.info("membership_changed", owned=sorted(owned), gained=sorted(gained), lost=sorted(lost))
         self._reported = owned
+        self._had_shards = self._had_shards or bool(owned)
         self._changed(owned)
 
     async def _stay_member(self) -> None:
@@ -206,6 +217,8 @@ class ShardMembership:
         try:
             await client.open()
             return await self._poll(client)
+        except StartRefused:
+            raise
         except Exception as error:  # whatever aiokafka fails with, the answer is a new client
             return error
 
@@ -222,19 +235,31 @@ class ShardMembership:
             except Exception as error:  # errors of the group come out of the poll, and many of them heal
                 failure = error
             if self._tenure.alive_s > alive_s:
-                alive_s, errors, backoff_s = self._tenure.alive_s, 0, BACKOFF_FIRST_S
+                alive_s, errors = self._tenure.alive_s, 0
+            if failure is None:
+                backoff_s = BACKOFF_FIRST_S
             silent_s = _now_s() - max(opened_s, alive_s)
             if failure is None:
                 if silent_s < self._settings.rebuild_silence_s:
                     continue
                 raise TimeoutError(f"no sign of life for {silent_s:.0f} s")
             errors += 1
-            if errors == 1:
+            if errors == 1 and _now_s() - self._told_s >= _TOLD_EVERY_S:  # joining over and over is a sign of life too
+                self._told_s = _now_s()
                 self._log.warning("membership_client_error", detail=describe(failure), remedy=_remedy(failure))
+            if NO_PARTITIONS in str(failure) and self._had_shards:
+                await self._require_topics()
             if client.dead or "AssertionError" in str(failure) or errors >= self._settings.rebuild_errors:
                 raise failure
             await asyncio.sleep(backoff_s)
             backoff_s = next_backoff_s(backoff_s)
+
+    async def _require_topics(self) -> None:
+        """The brokers gave us shards and know none any more: somebody may have deleted the topic."""
+        try:
+            await look_again(self._kafka)
+        except KafkaUnreachable as error:
+            self._log.warning("membership_topics_unknown", detail=str(error))
 
     def _pause_s(self, failures: int, error: Exception) -> float:
         first_s = self._settings.backoff_first_s

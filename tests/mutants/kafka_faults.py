@@ -11,7 +11,30 @@ LOST = "tests/kafka/test_lost_state.py"
 
 OPENING = "tests/kafka/test_opening.py"
 
+BROKER = "tests/kafka/test_broker_faults.py"
+
 FAULTS = (
+    Mistake(
+        "what aiokafka wraps is not recognised",
+        "collector/kafka/errors.py",
+        "return error.__cause__ if isinstance(error.__cause__, KafkaError) else error",
+        "return error",
+        (f"{BROKER}::test_idle_for_longer_than_the_broker_keeps_ids",),
+    ),
+    Mistake(
+        "a deleted shards topic is waited for, for ever",
+        "collector/kafka/membership.py",
+        "if NO_PARTITIONS in str(failure) and self._had_shards:",
+        "if False:",
+        ("tests/end_to_end/test_deleted_topics.py::test_collector_ends_when_a_topic_is_deleted",),
+    ),
+    Mistake(
+        "the authorities of the configuration are not used",
+        "collector/kafka/connection.py",
+        "context = ssl.create_default_context(cafile=settings.ssl_ca_file)",
+        "context = ssl._create_unverified_context()",
+        ("tests/kafka/test_secured.py::test_secured_broker",),
+    ),
     Mistake(
         "topics are not looked at again after a refusal",
         "collector/kafka/opening.py",
