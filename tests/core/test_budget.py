@@ -246,7 +246,7 @@ def test_a_window_that_ran_dry_is_followed_by_one_probe() -> None:
     budget.answered(budget.sent(MonoS(0.0)), 200, Quota(240, 239, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
     budget.answered(budget.sent(MonoS(9.0)), 200, Quota(240, 0, NEXT_MINUTE), EpochS(HALF_PAST + 9), MonoS(9.0))
     probe_at = budget.ready_at(MonoS(9.0))
-    assert 30.0 <= probe_at <= 30.0 + RESET_JITTER_S
+    assert 30.0 < probe_at <= 30.0 + RESET_JITTER_S
     budget.sent(probe_at)
     assert budget.ready_at(probe_at) == NEVER
 
@@ -278,3 +278,41 @@ def test_a_request_that_was_overtaken_is_no_surprise() -> None:
     budget.answered(second, 200, Quota(240, 238, NEXT_MINUTE), HALF_PAST, MonoS(2.0))
     budget.answered(first, 200, Quota(240, 237, NEXT_MINUTE), HALF_PAST, MonoS(3.0))
     assert budget.usable(MonoS(3.0)) == 237
+
+
+def test_what_is_on_its_way_or_lost_is_spent() -> None:
+    """Others took five of ten at once and may take one more: of the other four, each that leaves is one less."""
+    budget = RequestBudget(1.0, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(10, 9, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    budget.answered(budget.sent(MonoS(1.0)), 200, Quota(10, 5, NEXT_MINUTE), EpochS(HALF_PAST + 1), MonoS(1.0))
+    assert budget.usable(MonoS(1.0)) == 4
+    request = budget.sent(MonoS(1.0))
+    assert budget.usable(MonoS(1.0)) == 3
+    budget.abandoned(request, MonoS(1.0))
+    assert budget.usable(MonoS(1.0)) == 3
+
+
+def test_lost_requests_are_part_of_the_share() -> None:
+    """Three answers never came: they are ours, although a later answer counts them among what everybody spent."""
+    budget = RequestBudget(0.8, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(10, 9, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    for _ in range(3):
+        budget.abandoned(budget.sent(MonoS(0.5)), MonoS(0.6))
+    budget.answered(budget.sent(MonoS(1.0)), 200, Quota(10, 5, NEXT_MINUTE), EpochS(HALF_PAST + 1), MonoS(1.0))
+    assert budget.usable(MonoS(1.0)) == 8 - 5
+
+
+def test_a_share_is_rounded_down() -> None:
+    """A third of five is one: the first answer used it up."""
+    budget = RequestBudget(0.3, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(5, 4, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    assert budget.usable(MonoS(0.0)) == 0
+
+
+def test_a_new_window_is_trusted_for_a_few_seconds() -> None:
+    """At the turn requests go on; when no answer of the new window came for a while, they wait for one."""
+    budget = RequestBudget(0.8, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(240, 239, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    budget.sent(MonoS(30.0))
+    assert budget.ready_at(MonoS(31.0)) == 31.0
+    assert budget.ready_at(MonoS(30.0 + TURN_TRUSTED_S)) == NEVER

@@ -120,10 +120,7 @@ CORE = (
         QUOTA_WINDOW,
         "return self.spent + len(self.on_way) + self._lost_since",
         "return self.spent + self._lost_since",
-        (
-            "tests/core/test_budget_machine.py::TestBudget",
-            "tests/core/test_budget_hours.py::test_the_allowed_share_is_used",
-        ),
+        ("tests/core/test_budget.py::test_what_is_on_its_way_or_lost_is_spent",),
     ),
     Mistake(
         "nothing is left to others",

@@ -128,15 +128,15 @@ def test_an_exhausted_quota_is_waited_for() -> None:
 
 def test_what_another_worker_spent_counts_as_ours() -> None:
     """Our organization was another worker's for a moment, which spent our share: we add nothing in that window."""
-    world = binding_world()
+    world = binding_world(quota_share=0.5)
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(world.collect_for, 130.0)
             await anyio.sleep(60.0 - server_time() % 60.0 + 62.0)
-            for _ in range(20):
+            for _ in range(14):
                 world.api.quota.request(server_time(), ours=True)
             world.organization.restore(dict(world.kafka.state))
 
     run(main)
-    assert max(world.api.quota.ours.values()) <= 24 + world.concurrency
+    assert max(world.api.quota.ours.values()) <= 15 + world.concurrency
