@@ -116,7 +116,7 @@ class PageCollector:
         self._limits = limits or RecordLimits()
         self._acceptance = Acceptance(schema, form, value_bytes_max, self._limits)
         self._value_bytes_max = value_bytes_max
-        self._choices = choices or Choices()
+        self.choices = choices or Choices()
 
     def collect(self, page: Page, seen: SeenSessions, provenance: Provenance) -> Collected:
         """Decide about every row of a page; ``page.rows`` is used up (rows are changed into events)."""
@@ -183,7 +183,7 @@ class PageCollector:
     def _late(self, hand: _InHand) -> tuple[list[Record], list[Variant]]:
         """What becomes of sessions older than the ids that are kept: records, and other contents of them."""
         rows = hand.rows
-        if self._choices.late is Late.PUBLISH:
+        if self.choices.late is Late.PUBLISH:
             at_end = [candidate._replace(place=candidate.place._replace(time_s=hand.hour)) for candidate in rows.late]
             sessions, records, bad = self._accept(hand, [candidate.row for candidate in at_end])
             good = self._first_of_each(hand, at_end, sessions, records, bad)
@@ -192,7 +192,7 @@ class PageCollector:
                 hand.notice(Notice.LATE, candidate.row)
             return [late_event(record) for record in records], [v for c in good for v in rows.siblings_of(c)]
         for candidate in rows.late:
-            if self._choices.late is Late.DEAD_LETTER:
+            if self.choices.late is Late.DEAD_LETTER:
                 for index in (candidate.row, *(index for index, _ in rows.siblings.get(candidate.row, ()))):
                     hand.letters[index] = (Reason.LATE, Violation("", _SENTENCES[Reason.LATE]))
             else:
@@ -211,7 +211,7 @@ class PageCollector:
             else:
                 known.append(variant)
         records: list[Record] = []
-        if self._choices.revisions is Revisions.PUBLISH:
+        if self.choices.revisions is Revisions.PUBLISH:
             _, written, bad = self._accept(hand, [variant.row for variant in known])
             known = [variant for variant in known if variant.row not in bad]
             for variant, record in zip(known, written, strict=True):

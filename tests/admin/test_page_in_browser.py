@@ -39,6 +39,7 @@ def _board() -> StatusBoard:
     parked = AccountGroupStatus("1", HOSTILE, parked=HOSTILE)
     failing = AccountGroupStatus("2", HOSTILE, events=5000, covered_until=1_800_000_000, last_error=HOSTILE)
     failing.dead_letters.update({"no_identity": 3, "late": 1})
+    failing.changed.update({"other_page": 17})
     failing.freshness_s.add(3.25, MonoS(999.0))
     organization.groups = {"1": parked, "2": failing}
     board.organizations[HOSTILE] = organization
@@ -82,7 +83,7 @@ async def test_everything_is_drawn_and_stays_text(tmp_path: Path) -> None:
     for part in (
         "is stopped", "is parked", "is being restored", "collecting, not ready", "5,000", "no_identity: 3", "late: 1",
         "3.3 s / 3.3 s", "40 of 240 requests spent", "150 left to use", "50 kept for others", "resets in 30 s",
-        "no answer: 1", "200: 1,234", "not walked yet", "restoring", "this process alone",
+        "no answer: 1", "200: 1,234", "other page: 17", "not walked yet", "restoring", "this process alone",
     ):  # fmt: skip
         assert part in body, part
 

@@ -11,9 +11,13 @@ import pytest
 from pydantic import SecretStr
 
 from collector.composition import kafka_settings, source_settings
-from collector.config import KafkaSection, OrganizationSection
+from collector.config import Config, KafkaSection, OrganizationSection
+from collector.config.sections import EventsSection
+from collector.core.collect import Choices
+from collector.core.identity import Identity, IdentityForm, Late, Revisions
 from collector.errors import ConfigurationError
 from collector.kafka.settings import KafkaSettings
+from collector.service.assembly import organization_settings, page_collector
 from collector.sources.thousandeyes import SourceSettings
 
 
@@ -79,3 +83,23 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
         kafka_settings(section)
     file.write_text("two words\n")
     assert kafka_settings(section).sasl_password == "two words"
+
+
+@pytest.mark.parametrize("identity", Identity)
+@pytest.mark.parametrize("revisions", Revisions)
+@pytest.mark.parametrize("late", Late)
+def test_what_an_event_stands_for_arrives(identity: Identity, revisions: Revisions, late: Late) -> None:
+    """The three choices of ``[events]``; and what is remembered says where rows come from, whose checks compare."""
+    section = OrganizationSection(name="acme", token=SecretStr("t"), api_version="v6", format="xml")
+    choices = EventsSection(identity=identity.value, revisions=revisions.value, late=late.value)
+    config = Config(events=choices, organizations=(section,))
+    assert page_collector(config, 100_000).choices == Choices(revisions, late)
+    assert organization_settings(config, section).identity == IdentityForm(identity, "v6 xml")
+
+
+def test_the_default_is_each_session_once() -> None:
+    """Without a word in the file: by session id, changes counted, late ones dead-lettered."""
+    section = OrganizationSection(name="acme", token=SecretStr("t"))
+    config = Config(organizations=(section,))
+    assert page_collector(config, 100_000).choices == Choices(Revisions.DROP, Late.DEAD_LETTER)
+    assert organization_settings(config, section).identity == IdentityForm(Identity.SESSION, "v7 json")

@@ -308,7 +308,8 @@ def test_a_late_session_outlives_the_window_that_shows_it() -> None:
         group = late_group(late)
         window = Window(EPOCH - 5 * HOUR_S, EPOCH)
         group.take(old_row(), window=window)
-        group.seen.apply(group.seen.write(group.take().marks), group.seen.expire(EPOCH - HOUR_S))
+        group.seen.apply(group.seen.write(group.take().marks), group.seen.expire(EPOCH))
+        assert group.seen.kept_from == EPOCH
         assert group.take(old_row(), window=window).notices == {}, late
 
 
