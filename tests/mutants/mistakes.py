@@ -227,7 +227,7 @@ CORE = (
         "collector/shard.py",
         "                await self._sink.publish(Publication(records, changes))",
         "                try:\n                    await self._sink.publish(Publication(records, changes))\n"
-        "                except PublishFailed:\n                    self._sink.publishing = False\n"
+        "                except PublishFailed:\n                    self._sink.phase = 'ready'\n"
         "                    await self._sink.publish(Publication(records, changes))",
         ("tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",),
     ),

@@ -1,4 +1,4 @@
-"""The two ports, small and honest: an API with late commits and a quota, and a Kafka with unknown outcomes."""
+"""The two ports, small and honest: an API with late commits and a quota, and the simulation's cluster for one shard."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from collector.core.model import (
     Destination,
     Page,
     PageRequest,
-    Publication,
     Record,
 )
-from collector.errors import ApiRejected, PublishFailed, RecordsRejected, Rejection, SourceError
+from collector.errors import ApiRejected, Rejection, SourceError
 from tests.core.pages import EPOCH, make_page, regular_id, v6_row
 from tests.core.quota_server import QuotaServer
+from tests.simulation.cluster import FakeCluster, Fate
 
 
 def server_time() -> float:
@@ -101,62 +101,28 @@ class FakeApi:
         """Nothing to close."""
 
 
-class FakeKafka:
-    """What is durable, and who owns it. ``fails`` decides about each publication: None, "before" or "after"."""
+class FakeKafka(FakeCluster):
+    """The simulation's cluster with one shard that is never slow; ``fails`` decides about each publication."""
 
     def __init__(self, seed: int = 0, failure_share: float = 0.0) -> None:
-        self.state: dict[str, bytes] = {}
+        super().__init__(latency_s=(0.015, 0.015))
         self.records: list[Record] = []
-        self.owner: FakeSink | None = None
-        self.opened = self.transactions = 0
-        self.refuses: Callable[[Record], bool] = lambda record: False
-        self.refusals = 0
-        self._rng, self._failure_share = Random(seed), failure_share
+        self.readers.append(self.records.append)
+        self.fate = lambda shard, is_barrier: None if is_barrier else _FATES[self.fails()]
+        self._lots, self._failure_share = Random(seed), failure_share
+
+    @property
+    def state(self) -> dict[str, bytes]:
+        """What is durable."""
+        return self.state_of(0)
 
     def fails(self) -> str | None:
         """The outcome of the next transaction: an error before it is committed, an error after, or none."""
-        return self._rng.choice(["before", "after"]) if self._rng.random() < self._failure_share else None
+        return self._lots.choice(["before", "after"]) if self._lots.random() < self._failure_share else None
 
     def events(self) -> Counter[str]:
         """How often each session can be read."""
         return Counter(r.key.decode() for r in self.records if r.destination is Destination.EVENTS)
 
 
-class FakeSink:
-    """One owner of the shard; a newer one fences it."""
-
-    def __init__(self, kafka: FakeKafka) -> None:
-        self._kafka = kafka
-        self.worn_out = False
-        self.publishing = False
-
-    async def open(self) -> dict[str, bytes]:
-        await anyio.sleep(0.5)
-        self._kafka.opened += 1
-        self._kafka.owner = self
-        return dict(self._kafka.state)
-
-    async def publish(self, publication: Publication) -> None:
-        assert not self.publishing, "one transaction at a time"
-        self.publishing = True
-        outcome = self._kafka.fails()
-        await anyio.sleep(0.02)
-        if any(self._kafka.refuses(record) for record in publication.records):
-            self._kafka.refusals += 1
-            raise RecordsRejected("a batch was refused", topic="events", partition=0, reason="MessageSizeTooLargeError")
-        if outcome == "before" or self._kafka.owner is not self:
-            raise PublishFailed("the outcome is unknown")  # and the sink stays `publishing`: it is unusable
-        self._kafka.records.extend(publication.records)
-        for key, value in publication.changes:
-            if value is None:
-                self._kafka.state.pop(key, None)
-            else:
-                self._kafka.state[key] = value
-        self._kafka.transactions += 1
-        await anyio.sleep(0.02)
-        if outcome == "after":
-            raise PublishFailed("the outcome is unknown")
-        self.publishing = False
-
-    async def close(self) -> None:
-        await anyio.sleep(0.1)
+_FATES = {None: None, "before": Fate.REFUSED, "after": Fate.ANSWER_LOST}

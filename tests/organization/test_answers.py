@@ -296,7 +296,7 @@ def test_sessions_of_another_account_group_are_never_published() -> None:
 def test_a_state_that_cannot_be_read_stops_the_shard() -> None:
     """A foreign or newer state is for an operator: no retry, no fresh start."""
     world = World(FakeApi(AIDS, []))
-    world.kafka.state = {"progress/example/11": b'{"version":99}'}
+    world.kafka.state["progress/example/11"] = b'{"version":99}'
 
     async def main() -> None:
         with pytest.raises(StartRefused, match="newer"):

@@ -8,8 +8,9 @@ import pytest
 from collector.core.model import Destination, Owner, Publication, Record, StateChange
 from collector.errors import PublishFailed
 from collector.shard import TRANSACTION_RECORDS_MAX, GroupCommit
-from tests.organization.fakes import FakeApi, FakeKafka, FakeSink
+from tests.organization.fakes import FakeApi, FakeKafka
 from tests.organization.world import World, make_sessions, run
+from tests.simulation.cluster import FakeSink
 
 
 def publication(number: int, records: int = 1) -> Publication:

@@ -18,7 +18,8 @@ from collector.errors import RecordsRejected, SourceError
 from collector.organization import Organization, OrganizationSettings
 from collector.shard import Shard
 from tests.core.pages import EPOCH, make_collector
-from tests.organization.fakes import FakeApi, FakeKafka, FakeSink, Session
+from tests.organization.fakes import FakeApi, FakeKafka, Session
+from tests.simulation.cluster import FakeSink
 
 T = TypeVar("T")
 NAME = "example"

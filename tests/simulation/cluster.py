@@ -21,7 +21,7 @@ from random import Random
 import anyio
 
 from collector.core.model import Publication, Record
-from collector.errors import PublishFailed
+from collector.errors import PublishFailed, RecordsRejected
 from tests.simulation.process import Process
 from tests.simulation.trace import Trace
 
@@ -73,6 +73,10 @@ class _Shard:
     state: dict[str, bytes] = field(default_factory=dict)
 
 
+READY, BUSY, UNKNOWN = "ready", "in the middle of a transaction", "unusable: an earlier outcome is unknown"
+"""Phases of a sink, besides "not opened" and "closed"."""
+
+
 class FakeCluster:
     """What is durable, who owns it, and what goes wrong.
 
@@ -89,12 +93,13 @@ class FakeCluster:
         self._latency_s = latency_s
         self._shards: dict[int, _Shard] = {}
         self.readers: list[Callable[[Record], None]] = []
-        self.fate: Callable[[int], Fate | None] = lambda shard: None
+        self.fate: Callable[[int, bool], Fate | None] = lambda shard, is_barrier: None
+        self.refuses: Callable[[Record], bool] = lambda record: False
         self.reached: Callable[[FakeSink, Step], None] = lambda sink, step: None
         self.away_until = 0.0
-        self.opened = self.transactions = self.failures = self.fencings = 0
+        self.opened = self.transactions = self.failures = self.fencings = self.refusals = 0
 
-    def state_of(self, shard: int = 0) -> dict[str, bytes]:
+    def state_of(self, shard: int) -> dict[str, bytes]:
         """The committed state of a shard."""
         self._decide(shard)
         return self._shards.setdefault(shard, _Shard()).state
@@ -123,6 +128,9 @@ class FakeCluster:
         """Records arrive at the broker inside a transaction."""
         self._require(shard, epoch)
         self._shards[shard].open = _Transaction(epoch, anyio.current_time(), publication, barrier)
+        if any(self.refuses(record) for record in publication.records):
+            self.refusals += 1
+            raise RecordsRejected("a batch was refused", topic="events", partition=0, reason="MessageSizeTooLargeError")
 
     def commit(self, shard: int, epoch: int) -> None:
         """EndTxn arrives."""
@@ -181,7 +189,7 @@ class FakeCluster:
                 owned.state.pop(key, None)
             else:
                 owned.state[key] = value
-        self.transactions += 1
+        self.transactions += transaction.barrier is None
         self._trace.add(f"kafka: shard {shard} epoch {transaction.epoch} committed {len(records)} + {len(changes)}")
         for record in records:
             for reader in self.readers:
@@ -206,7 +214,7 @@ class FakeSink:
     async def open(self) -> dict[str, bytes]:
         """Become the owner, and return the committed state."""
         assert self.phase == "not opened", "a sink is opened once"
-        self.phase = "unusable: an earlier outcome is unknown"  # until it is known
+        self.phase = UNKNOWN  # until it is known
         await self.cluster.exchange(self.process, START_TIMEOUT_S)
         self._reach(Step.TAKING_OVER)
         self._epoch = self.cluster.take_over(self.shard)
@@ -216,19 +224,24 @@ class FakeSink:
         await self.cluster.exchange(self.process, START_TIMEOUT_S)
         state = self.cluster.restore(self.shard, barrier)
         self._reach(Step.RESTORED)
-        self.phase = "ready"
+        self.phase = READY
         return state
 
     async def publish(self, publication: Publication) -> None:
         """Commit all of it, or raise: the outcome is unknown."""
         self.process.check()
-        if self.phase != "ready":
+        assert self.phase != BUSY, "one transaction at a time"
+        if self.phase != READY:
             raise PublishFailed(f"the sink is {self.phase}")
         if not publication.records and not publication.changes:
             return
-        self.phase = "unusable: an earlier outcome is unknown"
-        await self._transact(publication, None)
-        self.phase = "ready"
+        self.phase = BUSY
+        try:
+            await self._transact(publication, None)
+        except BaseException:
+            self.phase = UNKNOWN
+            raise
+        self.phase = READY
 
     async def close(self) -> None:
         """Let go; what is open stays open."""
@@ -239,7 +252,7 @@ class FakeSink:
     async def _transact(self, publication: Publication, barrier: str | None) -> None:
         cluster, process = self.cluster, self.process
         try:
-            fate = cluster.fate(self.shard)
+            fate = cluster.fate(self.shard, barrier is not None)
             self._reach(Step.SENDING)
             await cluster.exchange(process, SEND_TIMEOUT_S)
             if fate is Fate.HANGS:

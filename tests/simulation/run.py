@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import anyio
+from structlog.testing import capture_logs
 
 from collector.core.progress import ProgressSettings
 from collector.service.assembly import shard_of
@@ -21,7 +22,7 @@ from tests.simulation.cluster import FakeCluster
 from tests.simulation.faults import FIRST_CALM_S, Phase, make_plan
 from tests.simulation.stage import Stage
 from tests.simulation.trace import Trace, clock
-from tests.simulation.truth import Reader, require_quota_kept, require_state_bounded, require_visited
+from tests.simulation.truth import PromiseBroken, Reader, require_quota_kept, require_state_bounded, require_visited
 from tests.simulation.worker import OrganizationPlan, Parts
 
 SHARDS = 4
@@ -76,8 +77,9 @@ def simulate(scenario: Scenario) -> Outcome:
     simulation = _Simulation(scenario)
     outcome = Outcome(scenario)
     try:
-        run_on_virtual_time(simulation.main, scenario.seed)
-    except (Exception, BaseExceptionGroup) as error:
+        with capture_logs():  # they tell people what the trace tells too
+            run_on_virtual_time(simulation.main, scenario.seed)
+    except (Exception, BaseExceptionGroup, PromiseBroken) as error:
         outcome.broken = simulation.report(_first(error))
     outcome.figures, outcome.digest = simulation.figures(), simulation.trace.digest()
     outcome.duration_s = time.monotonic() - began

@@ -151,7 +151,7 @@ class Stage:
 
     # --- what the cluster asks --------------------------------------------------------------------------------------
 
-    def _fate(self, shard: int) -> Fate | None:
+    def _fate(self, shard: int, is_barrier: bool) -> Fate | None:
         aimed = self._fates.get(shard)
         if aimed:
             return aimed.popleft()

@@ -30,8 +30,8 @@ GROUP_KEYS = 3
 """What an id takes in the durable state, and what an account group has besides."""
 
 
-class PromiseBroken(AssertionError):
-    """What the README promises did not hold."""
+class PromiseBroken(BaseException):
+    """What the README promises did not hold. No ``except Exception`` of the collector stops it on its way out."""
 
 
 def promised_lateness_s(settings: ProgressSettings) -> int:

@@ -1,15 +1,15 @@
 """Workers, each with a `Shard` a shard that the group hands it, and the group, which is wrong at times.
 
-Rule: what runs in a worker is the collector's own code; only the two ports, the clock and the group are ours. A worker
-that is killed leaves nothing behind but what the cluster has.
+Rule: what runs in a worker is the collector's own code (`ShardKeeper` and everything below it); only the two ports, the
+clock and the group are ours. A worker that is killed leaves nothing behind but what the cluster has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,6 +18,7 @@ from collector.core.collect import PageCollector
 from collector.core.progress import ProgressSettings
 from collector.errors import PublishFailed
 from collector.organization import Organization
+from collector.service.ownership import ShardKeeper
 from collector.shard import Shard
 from tests.organization.world import Diary, VirtualClock, make_settings
 from tests.simulation.api import FakeSource, SimulatedApi
@@ -105,20 +106,18 @@ class Worker:
         self.shards: set[int] = set()  # what the group told it
         self.process: Process | None = None
         self._parts = parts
-        self._changed = anyio.Event()
-        self._stopping = False
-        self._owned: dict[int, Shard] = {}
+        self._keeper: ShardKeeper | None = None
 
     def tell(self, shards: set[int]) -> None:
         """The group hands it exactly these shards."""
-        if shards != self.shards:
+        if shards != self.shards and self._keeper is not None:
             self.shards = set(shards)
-            self._wake()
+            self._keeper.own(shards)
 
     def stop(self) -> None:
         """SIGTERM: drain what it owns, then end."""
-        self._stopping = True
-        self._wake()
+        if self._keeper is not None:
+            self._keeper.drain()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -131,37 +130,53 @@ class Worker:
         parts = self._parts
         parts.starts += 1
         process = self.process = Process(f"{self.name}.{parts.starts}")
-        self._stopping, self._owned = False, {}
+        self._keeper = ShardKeeper(cast(Any, _Factory(parts, process)), observer=cast(Any, _Ownership(process, parts)))
         parts.trace.add(f"{process.name}: starts")
         try:
             with process.scope:
-                async with anyio.create_task_group() as tasks:
-                    await self._follow_the_group(process, tasks)
+                await self._keeper.run()
         except* Killed:
             pass
         parts.trace.add(f"{process.name}: ended")
-        self.process, self.shards = None, set()
+        self.process, self._keeper, self.shards = None, None, set()
 
-    async def _follow_the_group(self, process: Process, tasks: TaskGroup) -> None:
-        while not self._stopping:
-            for shard in sorted(self.shards - self._owned.keys()):
-                self._owned[shard] = self._build(shard, process)
-                tasks.start_soon(self._own, shard, process)
-            for shard in sorted(self._owned.keys() - self.shards):
-                self._owned[shard].drain()
-            await self._changed.wait()
-        for shard in self._owned.values():
-            shard.drain()
 
-    async def _own(self, number: int, process: Process) -> None:
-        shard = self._owned[number]
-        await shard.run()
-        self._parts.trace.add(f"{process.name}: gave shard {number} back")
-        del self._owned[number]
-        self._wake()
+@dataclass(frozen=True, slots=True)
+class _Ownership:
+    """What `ShardKeeper` tells, into the trace."""
 
-    def _build(self, number: int, process: Process) -> Shard:
-        parts = self._parts
+    process: Process
+    parts: Parts
+
+    def placed(self, organizations: Mapping[int, Sequence[str]]) -> None:
+        """Always the same here."""
+
+    def assigned(self, ours: frozenset[int]) -> None:
+        """The group said so."""
+        self.parts.trace.add(f"{self.process.name}: told {sorted(ours)}")
+
+    def released(self, number: int, organizations: Sequence[str], *, is_lost: bool) -> None:
+        """A shard came to its end here."""
+        self.parts.trace.add(f"{self.process.name}: gave shard {number} back")
+
+
+@dataclass(frozen=True, slots=True)
+class _Factory:
+    """Builds shards as `service.assembly` does, over the two fake ports."""
+
+    parts: Parts
+    process: Process
+
+    def organizations_by_shard(self) -> dict[int, list[str]]:
+        """The names of the organizations on each shard that holds any."""
+        by_shard: dict[int, list[str]] = {}
+        for plan in self.parts.organizations:
+            by_shard.setdefault(plan.shard, []).append(plan.api.name)
+        return dict(sorted(by_shard.items()))
+
+    def shard(self, number: int) -> Shard:
+        """A new shard with its organizations."""
+        parts, process = self.parts, self.process
         clock = VirtualClock(parts.rng.choice([0.0, 0.0, 90.0, -3_000.0]))
         reporter = Reporter(process.name, parts.trace)
         organizations = [
@@ -191,10 +206,6 @@ class Worker:
             monotonic=clock.monotonic,
             observer=reporter,
         )
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
 
 
 def _fingerprint(api: SimulatedApi) -> Callable[[], Any]:
