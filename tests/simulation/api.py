@@ -165,6 +165,7 @@ class SimulatedApi:
         self.switches = Switches()
         self.quota = QuotaServer(limit, anchored=anchored)
         self.usual_limit = limit
+        self.request_timeout_s = REQUEST_TIMEOUT_S
         self.fingerprint = "first"
         # What it saw, for the comparison at the end.
         self.requests = self.pages = self.refused = 0
@@ -237,7 +238,7 @@ class SimulatedApi:
             now = server_time()
             self.requests += 1
             if off.outage is Outage.SILENT:
-                await process.pause(REQUEST_TIMEOUT_S)
+                await process.pause(self.request_timeout_s)
                 raise ApiRejected(Rejection.UNREACHABLE, "no answer", NO_ANSWER)
             if off.outage is not None:
                 status, kind = _REJECTIONS[off.outage]
@@ -247,7 +248,7 @@ class SimulatedApi:
             lot = rng.random()
             await process.pause(latency_s / 2)
             if status == 200 and lot < off.lost_share:
-                await process.pause(REQUEST_TIMEOUT_S)
+                await process.pause(self.request_timeout_s)
                 raise ApiRejected(Rejection.UNREACHABLE, "the answer was lost", NO_ANSWER)
             asker.answers += 1
         finally:
