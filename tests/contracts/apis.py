@@ -13,7 +13,7 @@ from typing import Protocol
 from collector.core.model import Window
 from collector.ports import Source
 from tests.core.pages import EPOCH, v6_row
-from tests.simulation.api import FakeSource, SimulatedApi
+from tests.simulation.api import SimulatedApi
 from tests.simulation.arrivals import Session, Version
 from tests.simulation.process import Process
 from tests.simulation.trace import Trace
@@ -48,7 +48,7 @@ class FakeTrouble:
         )
         self._api.switches.latency_s = (0.0, 0.0)
         self._api.request_timeout_s = 0.01
-        self.source: Source = FakeSource(self._api, Process())
+        self.source: Source = self._api.source(Process())
 
     async def trouble(self, kind: str, aid: str) -> None:
         self._api.calm()

@@ -34,7 +34,7 @@ from tests.core.pages import EPOCH
 from tests.core.quota_server import WINDOW_S, QuotaServer
 from tests.simulation.arrivals import Archive, Session
 from tests.simulation.process import Process
-from tests.simulation.trace import Trace
+from tests.simulation.trace import Trace, clock
 
 REQUEST_TIMEOUT_S = 30.0
 """When a request without an answer is given up by the real source."""
@@ -122,7 +122,7 @@ class _Asker:
     """What a process may be excused for."""
 
     in_flight: int = 0
-    answers: int = 0
+    knows_since: float = math.inf  # when it was answered first
     window: float = -math.inf
     spent: int = 0
     refused: int = 0
@@ -174,11 +174,17 @@ class SimulatedApi:
         self.unexplained: list[str] = []
         self._rng, self._trace, self._form = rng, trace, form
         self._quota_share = quota_share
+        self._sources = 0
         self._cursors: dict[str, _Cursor] = {}
         self._made = 0
         self._askers: dict[str, _Asker] = {}
         self._walks: Counter[tuple[str, str]] = Counter()
         self._lied_until = self._limit_changed = -math.inf
+
+    def source(self, process: Process) -> FakeSource:
+        """A view of this API for one process, which knows nothing of the quota yet."""
+        self._sources += 1
+        return FakeSource(self, process, f"{process.name}/{self._sources}")
 
     # --- switches that need more than an assignment -----------------------------------------------------------------
 
@@ -204,20 +210,20 @@ class SimulatedApi:
 
     # --- what a source asks for -------------------------------------------------------------------------------------
 
-    async def account_groups(self, process: Process) -> AccountGroupList:
+    async def account_groups(self, source: FakeSource) -> AccountGroupList:
         """The list of account groups."""
-        answer = await self._answer(process, None)
+        answer = await self._answer(source, None)
         off = self.switches
         aids = [] if off.empty_list else [aid for aid in self.aids if aid not in off.absent]
         return AccountGroupList(tuple(AccountGroup(aid, f"group {aid}") for aid in aids), answer)
 
-    async def fetch(self, process: Process, request: PageRequest) -> Page:
+    async def fetch(self, source: FakeSource, request: PageRequest) -> Page:
         """One page."""
-        walk = (process.name, request.aid)
+        walk = (source.process.name, request.aid)
         self._walks[walk] += 1
-        assert self._walks[walk] == 1, f"{process.name}: two walks of account group {request.aid} at once"
+        assert self._walks[walk] == 1, f"{source.name}: two walks of account group {request.aid} at once"
         try:
-            answer = await self._answer(process, request)
+            answer = await self._answer(source, request)
         finally:
             self._walks[walk] -= 1
         self.first_windows.setdefault(request.aid, (server_time(), request.window.start))
@@ -225,10 +231,11 @@ class SimulatedApi:
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
-    async def _answer(self, process: Process, request: PageRequest | None) -> Answer:
+    async def _answer(self, source: FakeSource, request: PageRequest | None) -> Answer:
+        process = source.process
         process.check()
         off, rng = self.switches, self._rng
-        asker = self._askers.setdefault(process.name, _Asker())
+        asker = self._askers.setdefault(source.name, _Asker())
         asker.in_flight += 1
         what = "list" if request is None else f"{request.aid} {_told(request)}"
         self._trace.add(f"{self.name}: {process.name} asks {what}")
@@ -244,13 +251,13 @@ class SimulatedApi:
                 status, kind = _REJECTIONS[off.outage]
                 await process.pause(latency_s / 2)
                 raise ApiRejected(kind, str(status), Answer(status, None, EpochS(float(int(now)))))
-            status, quota, date = self._count(asker, process.name, now)
+            status, quota, date = self._count(asker, source.name, now)
             lot = rng.random()
             await process.pause(latency_s / 2)
             if status == 200 and lot < off.lost_share:
                 await process.pause(self.request_timeout_s)
                 raise ApiRejected(Rejection.UNREACHABLE, "the answer was lost", NO_ANSWER)
-            asker.answers += 1
+            asker.knows_since = min(asker.knows_since, server_time())
         finally:
             asker.in_flight -= 1
         answer = Answer(status, *self._as_told(quota, date))
@@ -274,7 +281,23 @@ class SimulatedApi:
             self._refuse(asker, name, now)
         else:
             asker.spent += 1
+            self._judge_share(asker, name, now)
         return status, told, date
+
+    def _judge_share(self, asker: _Asker, name: str, now: float) -> None:
+        """Who is alone and knows the quota keeps to its share in every window."""
+        quota = self.quota
+        share = max(1, quota.limit - self._reserve())
+        alone = quota.ours[quota.window_start] == asker.spent
+        steady = now - max(self._limit_changed, self._lied_until, asker.knows_since) > LIES_LAST_S
+        if asker.spent > share and alone and steady and not self.switches.lies:
+            self.unexplained.append(
+                f"{clock(now - EPOCH)} {self.name}: {name} spent {asker.spent} in a quota window, its share is {share}"
+            )
+
+    def _reserve(self) -> int:
+        """What is left to others."""
+        return math.ceil(self.quota.limit * (1.0 - self._quota_share) - 1e-9)
 
     def _refuse(self, asker: _Asker, name: str, now: float) -> None:
         self.refused += 1
@@ -283,17 +306,17 @@ class SimulatedApi:
             asker.may_be_refused = asker.in_flight
         asker.refused += 1
         others = quota.spent - asker.spent
-        reserve = math.floor(quota.limit * (1.0 - self._quota_share) + 1e-9)
         lied = off.lies or now < self._lied_until
         explained = (
-            asker.answers == 0
-            or others > reserve
+            asker.knows_since > now
+            or others > self._reserve()
             or quota.limit == 0
             or now - self._limit_changed < 2 * WINDOW_S + REQUEST_TIMEOUT_S
             or lied
         )
-        said = f"{self.name}: 429 for {name}, {asker.spent} of {quota.limit} spent by it, {others} by others"
-        self._trace.add(said)
+        spent = f"{asker.spent} of {quota.limit} spent by it, {others} by others"
+        said = f"{clock(now - EPOCH)} {self.name}: 429 for {name}, {spent}"
+        self._trace.add(f"{self.name}: 429 for {name}")
         if not explained:
             self.unexplained.append(f"{said}: no cause")
         if asker.refused > asker.may_be_refused + (3 if lied else 0):
@@ -408,18 +431,19 @@ def _told(request: PageRequest) -> str:
 
 
 class FakeSource:
-    """The port of one process to one organization's API."""
+    """The port of one process to one organization's API; see `SimulatedApi.source`."""
 
-    def __init__(self, api: SimulatedApi, process: Process) -> None:
-        self._api, self._process = api, process
+    def __init__(self, api: SimulatedApi, process: Process, name: str) -> None:
+        self.name, self.process = name, process
+        self._api = api
 
     async def account_groups(self) -> AccountGroupList:
         """See the port."""
-        return await self._api.account_groups(self._process)
+        return await self._api.account_groups(self)
 
     async def fetch(self, request: PageRequest) -> Page:
         """See the port."""
-        return await self._api.fetch(self._process, request)
+        return await self._api.fetch(self, request)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from tests.simulation.api import Order, Outage, Paging, SimulatedApi
@@ -68,9 +69,12 @@ def _trouble(
     now = start
     while (now := now + rng.expovariate(1 / rng.choice([300.0, 900.0, 2_400.0]))) < end:
         yield from rng.choice(chosen)(now, workers, shards, apis, rng)
-    if rng.random() < 0.3:
-        longest_h = 60.0 if rng.random() < 0.2 else 12.0
-        yield from _downtime(rng.uniform(start, end), rng.uniform(0.5, longest_h) * HOUR_S, rng)
+    if rng.random() < 0.5:
+        longest_h = rng.choice([2.0, 4.0, 4.0, 12.0, 60.0])
+        down_s = rng.uniform(0.5, longest_h) * HOUR_S
+        at = rng.uniform(start, end)
+        yield from _downtime(at, down_s, rng)
+        yield from _hard_morning(min(at + down_s, end) - 1.0, shards, apis, rng)
 
 
 def _kafka(at: float, workers: int, shards: list[int], apis: list[SimulatedApi], rng: Random) -> Iterator[Fault]:
@@ -121,6 +125,23 @@ def _downtime(at: float, down_s: float, rng: Random) -> Iterator[Fault]:
     how = "killed" if killed else "stopped"
     text = f"all workers are {how}, and stay down for {down_s / HOUR_S:.1f} h"
     yield Fault(at, text, lambda stage: stage.all_down(down_s, killed=killed))
+
+
+def _hard_morning(at: float, shards: list[int], apis: list[SimulatedApi], rng: Random) -> Iterator[Fault]:
+    """Long walks have to be walked now: in any order of rows, and they break in the middle."""
+    for api in apis:
+        yield from _order(at, 0, shards, [api], rng)
+        if rng.random() < 0.3:
+            share = rng.choice([0.2, 0.5])
+            yield from _switch(api, at, 1_200.0, f"refused_cursor_share is {share}", "refused_cursor_share", share, 0.0)
+    for shard in shards:
+        step, count, down_s = rng.choice([Step.SENDING, Step.COMMITTED]), rng.randint(2, 12), rng.choice([1.0, 9_000.0])
+        text = f"whoever has shard {shard} is killed at the {count}th '{step}', and stays down for {down_s:.0f} s"
+        yield Fault(at, text, partial(_trap, shard=shard, step=step, skip=count, down_s=down_s))
+
+
+def _trap(stage: Stage, *, shard: int, step: Step, skip: int, down_s: float) -> None:
+    stage.trap(shard, step, 1, down_s, skip=skip)
 
 
 def _outages(at: float, workers: int, shards: list[int], apis: list[SimulatedApi], rng: Random) -> Iterator[Fault]:

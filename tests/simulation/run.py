@@ -110,7 +110,8 @@ class _Simulation:
         plans, everything = [], []
         for name, aids in zip(NAMES, groups, strict=False):
             share = rng.choice([0.5, 0.8, 0.9])
-            api, sessions = self._organization(name, aids, share, Random(f"{name} {scenario.seed}"))
+            pace = 60.0 * len(aids) / poll_interval_s
+            api, sessions = self._organization(name, aids, share, pace, Random(f"{name} {scenario.seed}"))
             everything.extend(sessions)
             self._apis.append(api)
             plans.append(
@@ -129,7 +130,7 @@ class _Simulation:
         self._state_keys = self._state_bytes = 0
 
     def _organization(
-        self, name: str, aids: list[str], share: float, rng: Random
+        self, name: str, aids: list[str], share: float, pace: float, rng: Random
     ) -> tuple[SimulatedApi, list[Session]]:
         climate = Climate(
             sessions_per_day=rng.choice([150.0, 400.0, 900.0]),
@@ -146,7 +147,7 @@ class _Simulation:
             sessions,
             rng=rng,
             trace=self.trace,
-            limit=rng.choice([30, 60, 240]),
+            limit=max(6, int(pace / share * rng.choice([1.5, 4.0, 40.0]))),
             quota_share=share,
             page_rows=max(3, int(rows * rng.choice([0.3, 1.0, 3.0]))),
             by_round=rng.random() < 0.5,

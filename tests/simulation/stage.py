@@ -20,6 +20,7 @@ class _Trap:
     step: Step
     left: int
     down_s: float
+    skip: int
 
 
 class Stage:
@@ -128,9 +129,9 @@ class Stage:
         """The next transactions of a shard fail in these ways."""
         self._fates.setdefault(shard, deque()).extend(fates)
 
-    def trap(self, shard: int, step: Step, count: int, down_s: float) -> None:
-        """Whoever owns a shard is killed when it reaches a step, so many times."""
-        self._traps.append(_Trap(shard, step, count, down_s))
+    def trap(self, shard: int, step: Step, count: int, down_s: float, *, skip: int = 0) -> None:
+        """Whoever owns a shard is killed when it reaches a step, so many times; but not the first ``skip`` times."""
+        self._traps.append(_Trap(shard, step, count, down_s, skip))
 
     def switch(self, api: SimulatedApi, name: str, value: object) -> None:
         """Turn one switch of an API."""
@@ -162,6 +163,9 @@ class Stage:
     def _reached(self, sink: FakeSink, step: Step) -> None:
         for trap in self._traps:
             if trap.shard == sink.shard and trap.step is step:
+                if trap.skip:
+                    trap.skip -= 1
+                    continue
                 trap.left -= 1
                 if not trap.left:
                     self._traps.remove(trap)

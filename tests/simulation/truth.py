@@ -24,10 +24,11 @@ SHOWN_MAX = 5
 KEPT_LONGER_S = 3 * HOUR_S
 """Ids are kept by the hour, with an hour's margin, and dropped with the next page."""
 
-MARK_BYTES = 12
+MARK_BYTES = 18
+KEY_BYTES = 24
 GROUP_BYTES = 600
 GROUP_KEYS = 3
-"""What an id takes in the durable state, and what an account group has besides."""
+"""What an id, the head of a value and an account group take in the durable state, at most."""
 
 
 class PromiseBroken(BaseException):
@@ -141,10 +142,10 @@ def require_visited(api: SimulatedApi, since: float) -> None:
 
 
 def require_quota_kept(api: SimulatedApi) -> None:
-    """No answer 429 that nothing explains."""
+    """No answer 429 that nothing explains, and never more than our share of a quota window."""
     if api.unexplained:
         shown = "\n  ".join(api.unexplained[:SHOWN_MAX])
-        raise PromiseBroken(f"429 without a cause: {len(api.unexplained)}, such as\n  {shown}")
+        raise PromiseBroken(f"quota not kept: {len(api.unexplained)} times, such as\n  {shown}")
 
 
 def told(session: Session) -> str:
@@ -166,8 +167,8 @@ def require_state_bounded(state: dict[str, bytes], apis: Sequence[SimulatedApi],
     kept = [s for api in apis for archive in api.archives.values() for s in archive.sessions if s.date >= keep_from]
     groups = sum(len(api.aids) for api in apis)
     hours = (server_time() - keep_from) / HOUR_S + 1
-    bytes_max = sum(MARK_BYTES + len(s.identifier) * (not s.identifier[0].isdigit()) for s in kept)
-    bytes_max += groups * GROUP_BYTES
+    bytes_max = sum(MARK_BYTES + 2 * len(s.identifier) * (not s.identifier[0].isdigit()) for s in kept)
+    bytes_max += groups * GROUP_BYTES + len(state) * KEY_BYTES
     keys_max = groups * (hours + GROUP_KEYS) + len(kept) / 8
     size = sum(map(len, state.values()))
     if size > bytes_max or len(state) > keys_max:

@@ -21,7 +21,7 @@ from collector.organization import Organization
 from collector.service.ownership import ShardKeeper
 from collector.shard import Shard
 from tests.organization.world import Diary, VirtualClock, make_settings
-from tests.simulation.api import FakeSource, SimulatedApi
+from tests.simulation.api import SimulatedApi
 from tests.simulation.cluster import FakeCluster, FakeSink
 from tests.simulation.process import Killed, Process
 from tests.simulation.trace import Trace
@@ -188,7 +188,7 @@ class _Factory:
                     poll_interval_s=plan.poll_interval_s,
                     quota_share=plan.quota_share,
                 ),
-                source=FakeSource(plan.api, process),
+                source=plan.api.source(process),
                 collector=parts.collector,
                 fingerprint=_fingerprint(plan.api),
                 clock=clock,
