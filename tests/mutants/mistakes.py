@@ -314,6 +314,64 @@ SOURCE = (
 )
 
 
+A_DAY = ("tests/simulation/test_simulation.py::test_a_day_of_faults",)
+
+SIMULATION = (
+    Mistake(
+        "only the first owner restores",
+        "collector/shard.py",
+        "                organization.restore(state)",
+        "                organization.restore(state if self._commits == 0 else {})",
+        A_DAY,
+    ),
+    Mistake(
+        "progress is restored, and the ids are not",
+        "collector/organization/memory.py",
+        "                seen.restore(chunk_key, value)",
+        "                break",
+        A_DAY,
+    ),
+    Mistake(
+        "ids and progress follow their events in a transaction of their own",
+        LOOP,
+        "            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))",
+        "            owner = Owner(self.settings.name, walk.aid)\n"
+        "            await publish(Publication(collected.records, (), owner))\n"
+        "            await publish(Publication((), changes, owner))",
+        A_DAY,
+    ),
+    Mistake(
+        "a chunk of ids that goes on forgets its begin",
+        SEEN,
+        "chunks.append(_ChunkWrite(hour, count - 1, opened + value))",
+        "chunks.append(_ChunkWrite(hour, count - 1, value))",
+        A_DAY,
+    ),
+    Mistake(
+        "the simulated broker fences nobody",
+        "tests/simulation/cluster.py",
+        "        if owned.epoch != epoch:",
+        "        if False:",
+        (*A_DAY, "tests/contracts/test_sink_contract.py::test_a_newer_owner_fences_the_older"),
+    ),
+    Mistake(
+        "the simulated broker commits what was never decided",
+        "tests/simulation/cluster.py",
+        "        owned.epoch += 1\n        owned.open = None\n        self.opened += 1",
+        "        owned.epoch += 1\n        if owned.open is not None:\n            self._apply(shard, owned.open)\n"
+        "        self.opened += 1",
+        ("tests/contracts/test_sink_contract.py::test_what_was_sent_and_never_decided_is_gone",),
+    ),
+    Mistake(
+        "a killed process of the simulation still writes",
+        "tests/simulation/process.py",
+        "        if not self.alive:\n            raise Killed(self.name)",
+        "        pass",
+        ("tests/simulation/test_simulation.py::test_what_a_killed_process_does_has_no_effect",),
+    ),
+)
+
+
 def _lines() -> tuple[Mistake, ...]:
     """Many small ones: a line of the core or the loop each, named by what stands there instead."""
     entries = orjson.loads((Path(__file__).parent / "lines.json").read_bytes())
@@ -330,4 +388,4 @@ def _lines() -> tuple[Mistake, ...]:
 
 
 LINES = _lines()
-MISTAKES = KAFKA + FAULTS + CORE + SOURCE + LINES
+MISTAKES = KAFKA + FAULTS + CORE + SOURCE + SIMULATION + LINES

@@ -22,7 +22,9 @@ from collector.core.model import (
 from collector.errors import ApiRejected, Rejection, SourceError
 from tests.core.pages import EPOCH, make_page, regular_id, v6_row
 from tests.core.quota_server import QuotaServer
-from tests.simulation.cluster import FakeCluster, Fate
+from tests.simulation.cluster import FakeCluster, FakeSink, Fate
+
+__all__ = ["FakeApi", "FakeKafka", "FakeSink", "Session", "server_time"]
 
 
 def server_time() -> float:

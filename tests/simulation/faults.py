@@ -21,8 +21,8 @@ HOUR_S = 3_600.0
 CALM_S = 2.5 * HOUR_S
 """Long enough for the longest wait that is promised to end: an hour for a probe behind a 401, then catching up."""
 
-FIRST_CALM_S = 900.0
-"""Coverage begins without faults: what would be promised else?"""
+FIRST_CALM_S = 9_000.0
+"""At first nothing but kills: where coverage begins follows from the first request of an account group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class Phase:
 
 def make_plan(days: float, workers: int, shards: list[int], apis: list[SimulatedApi], rng: Random) -> list[Phase]:
     """Phases that fill the days."""
-    phases = []
+    phases: list[Phase] = []
     start, end = FIRST_CALM_S, days * DAY_S
+    phases.append(Phase(make_start(shards, rng), FIRST_CALM_S - 900.0, FIRST_CALM_S))
     while end - start > CALM_S + HOUR_S:
         calm_from = min(start + rng.uniform(2.0, 14.0) * HOUR_S, end - CALM_S)
         if end - (calm_from + CALM_S) < CALM_S + HOUR_S:
@@ -58,6 +59,19 @@ def make_plan(days: float, workers: int, shards: list[int], apis: list[Simulated
         phases.append(Phase(faults, calm_from, calm_from + CALM_S))
         start = calm_from + CALM_S
     return phases
+
+
+def make_start(shards: list[int], rng: Random) -> list[Fault]:
+    """The first minutes: processes that die around the first requests of a shard, and stay down for a while."""
+    faults = []
+    for shard in shards:
+        if rng.random() < 0.5:
+            step, count, down_s = rng.choice(list(Step)), rng.randint(0, 8), rng.choice([0.1, 20.0, 3_000.0, 7_000.0])
+            text = (
+                f"whoever has shard {shard} is killed after {count} times '{step}', and stays down for {down_s:.0f} s"
+            )
+            faults.append(Fault(0.0, text, partial(_trap, shard=shard, step=step, skip=count, down_s=down_s)))
+    return faults
 
 
 def _trouble(

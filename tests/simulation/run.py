@@ -19,7 +19,7 @@ from tests.organization.world import run as run_on_virtual_time
 from tests.simulation.api import SimulatedApi
 from tests.simulation.arrivals import DAY_S, Climate, Session, make_sessions
 from tests.simulation.cluster import FakeCluster
-from tests.simulation.faults import FIRST_CALM_S, Phase, make_plan
+from tests.simulation.faults import Phase, make_plan
 from tests.simulation.stage import Stage
 from tests.simulation.trace import Trace, clock
 from tests.simulation.truth import PromiseBroken, Reader, require_quota_kept, require_state_bounded, require_visited
@@ -133,7 +133,7 @@ class _Simulation:
         self, name: str, aids: list[str], share: float, pace: float, rng: Random
     ) -> tuple[SimulatedApi, list[Session]]:
         climate = Climate(
-            sessions_per_day=rng.choice([150.0, 400.0, 900.0]),
+            sessions_per_day=rng.choice([200.0, 600.0, 1_500.0]) * (1.0 if self._scenario.days > 7 else 2.0),
             late_share=rng.choice([0.05, 0.3]),
             overlap_s=self._progress.overlap_s,
             late_horizon_s=self._progress.late_horizon_s,
@@ -163,7 +163,6 @@ class _Simulation:
         self._plan = make_plan(self._scenario.days, self.workers, shards, self._apis, Random(f"plan {seed}"))
         async with anyio.create_task_group() as tasks:
             stage.run(tasks)
-            await self._sleep_until(FIRST_CALM_S)
             for phase in self._plan:
                 for fault in phase.faults:
                     await self._sleep_until(min(fault.at, phase.calm_from))
