@@ -13,7 +13,7 @@ from collector.errors import CollectorError
 from tests.kafka.owners import before_commit, owner
 from tests.kafka.publications import publication, settings_for
 
-SETTINGS = {"event_partitions": 1, "transaction_timeout_ms": 3000, "send_timeout_s": 1.0, "commit_timeout_s": 2.0}
+SETTINGS = {"event_partitions": 1, "transaction_timeout_ms": 10_000, "send_timeout_s": 5.0, "commit_timeout_s": 5.0}
 
 
 async def main() -> None:

@@ -20,12 +20,21 @@ from collector.kafka.topics import ensure_topics
 from tests.core.pages import AID, SCHEMA, make_page, make_provenance, regular_id, v6_row
 from tests.kafka import librdkafka
 from tests.kafka.publications import event, publication, settings_for
-from tests.kafka.test_failures import IMPATIENT
 from tests.kafka_fixtures import KafkaCluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.timeout(90)]
 
 HOUR_MS = 3_600_000
+
+# Shorter than usual, as the tests wait for them to pass, and long enough for a machine that does much else.
+QUICK = {
+    "start_timeout_s": 6.0,
+    "send_timeout_s": 4.0,
+    "commit_timeout_s": 4.0,
+    "restore_timeout_s": 6.0,
+    "admin_timeout_s": 20.0,
+    "request_timeout_ms": 2000,
+}
 
 
 @asynccontextmanager
@@ -134,7 +143,7 @@ async def test_record_ahead_of_the_broker_is_refused_and_not_looped_over(
 @pytest.mark.parametrize("topic", ["events", "dlq", "state", "shards"])
 async def test_topic_that_is_deleted_under_us(kafka_cluster: KafkaCluster, kafka_topic_prefix: str, topic: str) -> None:
     """Each of the four: nothing is committed without it, and the next sink is refused with the command to create it."""
-    opener, settings = await opener_for(kafka_cluster, kafka_topic_prefix, **{**IMPATIENT, "admin_timeout_s": 10.0})
+    opener, settings = await opener_for(kafka_cluster, kafka_topic_prefix, **QUICK)
     name = f"{kafka_topic_prefix}.{topic}"
     page = Publication([event("lost"), event("x")._replace(destination=Destination.DEAD_LETTERS)], [])
     async with opened(opener) as (sink, _):

@@ -26,7 +26,7 @@ FAULTS = (
         "collector/kafka/membership.py",
         "if NO_PARTITIONS in str(failure) and self._had_shards:",
         "if False:",
-        ("tests/end_to_end/test_deleted_topics.py::test_collector_ends_when_a_topic_is_deleted",),
+        ("tests/end_to_end/test_deleted_topics.py::test_collector_ends_when_a_topic_is_deleted[collector.shards]",),
     ),
     Mistake(
         "the authorities of the configuration are not used",
