@@ -132,7 +132,7 @@ def test_what_another_worker_spent_counts_as_ours() -> None:
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(world.collect_for, 130.0)
+            tasks.start_soon(world.collect_for, 260.0)
             await anyio.sleep(60.0 - server_time() % 60.0 + 62.0)
             for _ in range(14):
                 world.api.quota.request(server_time(), ours=True)
