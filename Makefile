@@ -5,10 +5,10 @@ PY := .venv/bin/python
 SOUND := $(shell test "$$(cat .venv/.made-in 2>/dev/null)" = "$(CURDIR)" && $(PY) -c '' 2>/dev/null && echo yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fmt lint types layers simulate-days bench takeover chaos mutants lock wheel clean
+.PHONY: help install run test fmt lint types layers simulate-days bench bench-freshness takeover chaos mutants lock wheel clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s  %s\n", $$1, $$2 }' Makefile
 
 install: .venv/.run-is-ready ## everything needed to run, into .venv
 	@echo "Ready: .venv/bin/te-collector"
@@ -46,6 +46,9 @@ takeover: .venv/.dev-is-ready ## how soon other workers take over from one that 
 chaos: .venv/.dev-is-ready ## kill workers and brokers, break the API: is all there once? (SEED= MINUTES= BROKERS=1|3 WORKERS=)
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(BROKERS),--brokers $(BROKERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(LOAD),--load $(LOAD))
+
+bench-freshness: .venv/.dev-is-ready ## how long sessions wait, next to the optimum (virtual time, some minutes)
+	@exec $(PY) -m tests.freshness
 
 mutants: .venv/.dev-is-ready ## do the tests catch seeded mistakes?
 	@exec $(PY) -m tests.mutants

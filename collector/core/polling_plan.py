@@ -17,7 +17,7 @@ from collector.core.intervals import Demand, Intervals, best_intervals
 from collector.core.model import EpochS, MonoS
 from collector.core.rates import RATE_UNKNOWN_PER_S, ArrivalRate, average_rate
 
-PLAN_EVERY_S = 5.0
+PLAN_EVERY_S = 10.0
 """1,000 account groups take some milliseconds to plan, so this is about a thousandth of one core."""
 
 LONGEST_OF_UNIFORM = 2.0

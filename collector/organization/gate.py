@@ -9,7 +9,8 @@ minutes, far from the 100 answers 401 a minute after which ThousandEyes blocks a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import Random
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from collector.core.quota_window import SentRequest
 from collector.core.server_clock import ServerClock
 from collector.errors import ApiRejected, CollectorError, Rejection, SourceError
 from collector.organization.settings import Observer
+from collector.organization.turnstile import Turnstile
 
 CLOSED_RETRY_S = 300.0
 CLOSED_RETRY_MAX_S = 3_600.0
@@ -32,6 +34,9 @@ CREDENTIALS_LOOK_S = 5.0
 
 LOOK_AGAIN_S = 30.0
 """Nothing waits longer than this without looking again, whatever a decision said."""
+
+AHEAD_REQUESTS_MAX = 8
+"""A walk of more requests than this waits for its turn page by page, so that a long one holds nobody up."""
 
 CLOSING = (Rejection.UNAUTHORIZED, Rejection.VERSION_GONE)
 """Refusals that concern the whole organization."""
@@ -84,7 +89,9 @@ class RequestGate:
         # All mutable state besides budget and clock: who waits, what is on its way, why the gate is closed.
         self._changed = anyio.Event()
         self._drained = anyio.Event()
-        self._queue = anyio.Lock()  # first come, first served: a long walk does not push past the others
+        self._turnstile = Turnstile()
+        self._walks: dict[int, int] = {}  # task that makes a walk -> requests of this walk that have left
+        self._reserved_by: int | None = None  # task that waited for permission and has not asked yet
         self._asking: set[anyio.CancelScope] = set()
         self._closed: SourceError | None = None
         self._closed_until = MonoS(0)
@@ -142,9 +149,7 @@ class RequestGate:
             OrganizationStopped: the gate is closed, and ``fail_when_closed`` is set.
             Draining: the service stops.
         """
-        async with self._queue:
-            await self._permission()
-            request = self.budget.sent(self._clock.monotonic())
+        request = await self._let_through()
         heard: Answer | None = None
         try:
             with anyio.CancelScope() as scope:
@@ -167,6 +172,45 @@ class RequestGate:
             self._closed, self._closed_times = None, 0
             self._observer.resumed()
         return result
+
+    @asynccontextmanager
+    async def walk(self) -> AsyncIterator[None]:
+        """Wait until a request may leave; what to ask for is decided inside, and its first request leaves at once.
+
+        Decided before, it would be about the past when it leaves: with several walkers some requests later. The walk's
+        next pages go before other walks' first ones, `AHEAD_REQUESTS_MAX` of them: what was begun is soon readable.
+
+        Raises:
+            OrganizationStopped: the gate is closed, and ``fail_when_closed`` is set.
+            Draining: the service stops.
+        """
+        task = anyio.get_current_task().id
+        await self._turnstile.enter(ahead=False)
+        self._reserved_by = task
+        try:
+            await self._permission()
+            self._walks[task] = 0
+            yield
+        finally:
+            self._walks.pop(task, None)
+            if self._reserved_by == task:
+                self._reserved_by = None
+                self._turnstile.leave()
+
+    async def _let_through(self) -> SentRequest:
+        """One permission, and the request that uses it."""
+        task = anyio.get_current_task().id
+        left = self._walks.get(task, 0)
+        if self._reserved_by != task:
+            await self._turnstile.enter(ahead=0 < left < AHEAD_REQUESTS_MAX)
+        try:
+            await self._permission()
+            if task in self._walks:
+                self._walks[task] = left + 1
+            return self.budget.sent(self._clock.monotonic())
+        finally:
+            self._reserved_by = None
+            self._turnstile.leave()
 
     def _tell_budget(self, request: SentRequest, answer: Answer | None) -> None:
         now = self._clock.monotonic()

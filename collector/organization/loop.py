@@ -223,12 +223,14 @@ class Organization:
         """Take one walk after the other. ``pending``: account groups that have not reached ``goal`` yet."""
         try:
             while pending is None or pending:
-                now = self._clock.monotonic()
-                turn = self._schedule.next(now)
+                async with self._gate.walk():
+                    now = self._clock.monotonic()
+                    turn = self._schedule.next(now)
+                    if isinstance(turn, Turn):
+                        await self._walk(turn, publish)
                 if not isinstance(turn, Turn):
                     await self._gate.sleep(LOOK_AGAIN_S if turn is None else min(turn - now, LOOK_AGAIN_S))
                     continue
-                await self._walk(turn, publish)
                 if pending is not None and self._is_done(turn.aid, goal):
                     pending.discard(turn.aid)
                     left = [aid for aid in self._aids if aid in pending]
