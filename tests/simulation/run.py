@@ -28,7 +28,7 @@ from tests.simulation.worker import OrganizationPlan, Parts
 SHARDS = 4
 NAMES = ("acme", "globex", "initech", "umbrella")
 WORKERS_MAX = 4
-POLLS_FIRST_DAY, POLLS_A_DAY = 3_000, 1_500
+POLLS_FIRST_DAY, POLLS_A_DAY = 2_000, 1_000
 POLL_INTERVAL_MIN_S = 60.0
 """How often account groups are polled: so that a day takes seconds and a month a minute or two."""
 
@@ -139,7 +139,12 @@ class _Simulation:
             late_horizon_s=self._progress.late_horizon_s,
         )
         history_s = float(self._progress.initial_lookback_s)
-        rows = climate.sessions_per_day * climate.overlap_s / DAY_S  # in the overlap, of all account groups
+        a_minute = climate.sessions_per_day / DAY_S * 60.0
+        page_rows = max(5, int(a_minute * climate.overlap_s / 60.0 * rng.choice([0.3, 1.0, 3.0])))
+        # Pages a minute: polls, what their overlap shows, and walks of the last hour and of the whole horizon now and
+        # then. A quota that is never enough proves nothing.
+        again = a_minute * (60.0 / 15.0 + climate.late_horizon_s / 3_600.0)
+        pages = 2.0 * pace + (pace / len(aids) * a_minute * climate.overlap_s / 60.0 + again) / page_rows
         sessions = make_sessions(aids, self._scenario.days, history_s, climate, rng)
         api = SimulatedApi(
             name,
@@ -147,9 +152,9 @@ class _Simulation:
             sessions,
             rng=rng,
             trace=self.trace,
-            limit=max(6, int(pace / share * rng.choice([1.5, 4.0, 40.0]))),
+            limit=max(6, int(pages / share * rng.choice([2.0, 5.0, 40.0]))),
             quota_share=share,
-            page_rows=max(3, int(rows * rng.choice([0.3, 1.0, 3.0]))),
+            page_rows=page_rows,
             by_round=rng.random() < 0.5,
             anchored=rng.random() < 0.5,
         )
