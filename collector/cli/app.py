@@ -148,6 +148,24 @@ def demo(
 
 @app.command()
 @command
+def gaps(
+    config: ConfigFile = None,
+    organization: Annotated[
+        str | None, typer.Option("--organization", metavar="NAME", help="Of this one only.", show_default=False)
+    ] = None,
+    account_group: Annotated[
+        str | None, typer.Option("--account-group", metavar="AID", help="Of this one only.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")] = False,
+) -> None:
+    """Show what is not covered, and why, as the state topic says. Reads only; the collector need not run."""
+    from collector.cli.gaps import print_gaps
+
+    print_gaps(config, organization, account_group, as_json=as_json)
+
+
+@app.command()
+@command
 def tail(
     config: ConfigFile = None,
     topic: Annotated[

@@ -65,6 +65,7 @@ def _report(loaded: Loaded) -> Iterator[str]:
         f"  - begin {format_duration(config.initial_lookback)} ago on a first run, and accept sessions up to "
         f"{format_duration(config.late_horizon)} late"
     )
+    yield f"  - {_sweeps(config)}"
     kafka = config.kafka
     yield f"  - write events to the topic {kafka.events_topic} at {kafka.bootstrap_servers},"
     yield f"    dead letters to {kafka.dead_letters_topic}, state to {kafka.state_topic} and {kafka.shards_topic}"
@@ -75,6 +76,21 @@ def _report(loaded: Loaded) -> Iterator[str]:
     yield ""
     yield "Effective values and where they come from:"
     yield from _table(loaded)
+
+
+def _sweeps(config: Config) -> str:
+    parts = []
+    if config.sweep_interval:
+        parts.append(f"{format_duration(config.sweep_reach)} every {format_duration(config.sweep_interval)}")
+    if config.late_sweep_interval:
+        every = format_duration(config.late_sweep_interval)
+        parts.append(f"{format_duration(config.late_horizon)} every {every}")
+    overlap = f"reach back {format_duration(config.overlap)} to {format_duration(_overlap_max(config))} at every poll"
+    return f"{overlap}, and walk again for late sessions the last {' and '.join(parts)}" if parts else overlap
+
+
+def _overlap_max(config: Config) -> timedelta:
+    return min(max(config.overlap, config.overlap_max), config.late_horizon)
 
 
 def _organization(organization: OrganizationSection) -> str:

@@ -42,6 +42,7 @@ class Times:
     initial_lookback: timedelta
     late_horizon: timedelta
     overlap: timedelta
+    api_retention: timedelta
 
 
 class Misfits(ValueError):
@@ -66,6 +67,13 @@ def _times(times: Times) -> Iterator[Misfit]:
             f"expected at most late_horizon ({format_duration(times.late_horizon)}), "
             f"found {format_duration(times.overlap)}",
         )
+    for key, reach in (("late_horizon", times.late_horizon), ("initial_lookback", times.initial_lookback)):
+        if reach > times.api_retention:
+            yield Misfit(
+                ((key,), ("api_retention",)),
+                f"expected at most api_retention ({format_duration(times.api_retention)}), "
+                f"found {format_duration(reach)}",
+            )
 
 
 def _retention(times: Times, kafka: KafkaSection, events: EventsSection) -> Iterator[Misfit]:

@@ -39,7 +39,17 @@ class Config(BaseSettings):
     late_horizon: Annotated[Duration, between("5m", "30d")] = timedelta(hours=24)
     """How long after a session took place it may still appear and be published."""
     overlap: Annotated[Duration, between("0s", "24h")] = timedelta(minutes=10)
-    """How far each poll reaches back behind the end of the one before."""
+    """How far each poll reaches back behind the end of the one before, at least; it grows with the lateness seen."""
+    overlap_max: Annotated[Duration, between("0s", "24h")] = timedelta(hours=1)
+    """How far each poll reaches back at most, however late sessions are; less than overlap counts as overlap."""
+    sweep_interval: Annotated[Duration, between("0s", "1d")] = timedelta(minutes=15)
+    """How often the last sweep_reach is walked again for late sessions; 0s: never."""
+    sweep_reach: Annotated[Duration, between("1m", "30d")] = timedelta(hours=1)
+    """How far back that sweep goes."""
+    late_sweep_interval: Annotated[Duration, between("0s", "7d")] = timedelta(hours=1)
+    """How often everything is walked again that may still hold late sessions; 0s: never."""
+    api_retention: Annotated[Duration, between("1d", "400d")] = timedelta(days=30)
+    """How long ThousandEyes keeps sessions: older gaps are lost."""
     grace_period: Annotated[Duration, between("1s", "10m")] = timedelta(seconds=20)
     """How long a stop may take to finish what is in hand."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -66,7 +76,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        times = Times(self.initial_lookback, self.late_horizon, self.overlap)
+        times = Times(self.initial_lookback, self.late_horizon, self.overlap, self.api_retention)
         if found := misfits(times, self.kafka, self.events, self.organizations):
             raise Misfits(found)
         return self

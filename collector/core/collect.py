@@ -16,8 +16,9 @@ from collector.core.acceptance import Acceptance, Refusal
 from collector.core.chunks import CONTENT_MASK
 from collector.core.event import DeadLetter, EventForm, Provenance, Reason, late_event, revision_event
 from collector.core.identity import Late, Notice, Revisions
+from collector.core.lateness import Counts, latenesses
 from collector.core.limits import RecordLimits
-from collector.core.model import Page, Record, Row
+from collector.core.model import Lane, Page, Record, Row
 from collector.core.schema import SessionSchema, Violation
 from collector.core.seen import Marks, SeenSessions, digest, hour_of
 from collector.core.sorting import Candidate, SortedRows, Variant, sort_rows
@@ -53,6 +54,7 @@ class Collected:
         dead_letters: rows that became dead letters, by reason.
         notices: rows that must not go by in silence, by kind, each once.
         examples: the session id of one of them, by kind.
+        lateness: how late the events' sessions were committed.
         belongs_elsewhere: the page has rows and every one names another account group: nothing may be published.
     """
 
@@ -66,6 +68,7 @@ class Collected:
     dead_letters: Mapping[Reason, int]
     notices: Mapping[Notice, int]
     examples: Mapping[Notice, str]
+    lateness: Counts
     belongs_elsewhere: bool
 
 
@@ -142,6 +145,7 @@ class PageCollector:
             dead_letters=Counter(letter.reason for letter in dead),
             notices=hand.notices,
             examples=hand.examples,
+            lateness=latenesses(sessions, provenance.collected_at if provenance.lane == Lane.SWEEP else None),
             belongs_elsewhere=elsewhere,
         )
 

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 
-from collector.core.model import EpochS, Page, PageRequest, Window
+from collector.core.model import EpochS, Lane, Page, PageRequest, Window
 
 ORDER_PROOF_PAGES = 2
 """A page may be in order inside while the pages come newest first; that shows where the second one begins."""
 
 PAGES_MAX = 10_000
 """Ten million rows at the usual 1,000 a page: beyond that a walk has no end, or its window must be smaller."""
+
+PAGES_UNPROVEN_MAX = 500
+"""A walk whose rows prove no order counts at its end only: two minutes of a usual quota, that a restart may repeat."""
 
 ORDER_PROOF_ROWS = 20
 """Shuffled rows look ordered by chance with 1 : 20!; fewer rows than this prove nothing."""
@@ -57,10 +60,18 @@ class Walk:
         lane: why the walk happens.
         started_at: server time of the first request.
         pages_max: bound of the walk, pages.
+        pages_unproven_max: bound as long as its rows prove no order: such a walk leaves nothing behind when it breaks.
     """
 
     def __init__(
-        self, aid: str, window: Window, *, lane: str = "hot", started_at: EpochS, pages_max: int = PAGES_MAX
+        self,
+        aid: str,
+        window: Window,
+        *,
+        lane: Lane = Lane.HOT,
+        started_at: EpochS,
+        pages_max: int = PAGES_MAX,
+        pages_unproven_max: int = PAGES_MAX,
     ) -> None:
         self.aid = aid
         self.window = window
@@ -71,6 +82,7 @@ class Walk:
         self.arrivals = 0  # sessions that it was the first to find; counted by the loop, after their commit
         # All mutable state of the walk: where it is, what it followed, and what the rows have shown of their order.
         self._pages_max = pages_max
+        self._pages_unproven_max = min(pages_max, pages_unproven_max)
         self._continuation: str | None = None
         self._followed: set[bytes] = set()
         self._ordered_rows = 0
@@ -82,6 +94,11 @@ class Walk:
     def request(self) -> PageRequest:
         """The page to fetch now."""
         return PageRequest(self.aid, self.window, self._continuation)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether its rows have proven their order so far: then it leaves progress behind with every page."""
+        return self._proven() is not None
 
     @property
     def is_first_page(self) -> bool:
@@ -106,11 +123,12 @@ class Walk:
         fingerprint = blake2b(page.continuation.encode("utf-8", "replace"), digest_size=16).digest()
         if fingerprint in self._followed:
             return Step(WalkState.LOOPED, self._proven())
-        if self.pages >= self._pages_max:
-            return Step(WalkState.TOO_LONG, self._proven())
+        proven = self._proven()
+        if self.pages >= (self._pages_unproven_max if proven is None else self._pages_max):
+            return Step(WalkState.TOO_LONG, proven)
         self._followed.add(fingerprint)
         self._continuation = page.continuation
-        return Step(WalkState.GOES_ON, self._proven())
+        return Step(WalkState.GOES_ON, proven)
 
     def _end(self) -> int:
         return min(self.window.end, int(self.started_at))

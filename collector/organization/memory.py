@@ -5,8 +5,10 @@ Rule: `restore` replaces everything; an account group that appears later finds i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
+
+import anyio
 
 from collector.core.identity import IdentityForm
 from collector.core.model import State
@@ -20,10 +22,14 @@ _KINDS = ("progress", "seen")
 
 @dataclass(slots=True)
 class AccountGroupMemory:
-    """Progress and published sessions of one account group."""
+    """Progress and published sessions of one account group.
+
+    Whoever decides about a page holds the lock until what it decided is durable and applied.
+    """
 
     progress: Progress
     seen: SeenSessions
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
 
 
 def organizations_in(state: State) -> set[str]:
@@ -73,7 +79,7 @@ class OrganizationMemory:
         except (ValueError, KeyError, TypeError) as error:
             raise StartRefused(
                 f"organization {self._name}, account group {aid}: the state topic holds what this version cannot read "
-                f"({error}). Was it written by a newer collector, or by something else? Run that version, or name "
+                f"({error}). Was it written by a newer or older collector, or by something else? Run that one, or name "
                 "another kafka.state_topic (a new one starts from initial_lookback and may repeat events)."
             ) from error
         return AccountGroupMemory(progress, seen)

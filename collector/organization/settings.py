@@ -9,6 +9,7 @@ from typing import Protocol
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
 from collector.core.identity import IdentityForm
+from collector.core.ledger_entries import Lost
 from collector.core.model import AccountGroup, Answer, MonoS
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.server_clock import ServerClock
@@ -55,6 +56,9 @@ class Observer(Protocol):
 
     def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
         """A walk came to its end."""
+
+    def ranges_lost(self, aid: str, ranges: Sequence[Lost]) -> None:
+        """Ranges of an account group will never be walked: the API does not keep them, or they stayed unreadable."""
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""

@@ -9,6 +9,7 @@ import random
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
@@ -22,6 +23,7 @@ from collector.core.identity import Identity, IdentityForm, Late, Revisions
 from collector.core.limits import RecordLimits
 from collector.core.progress import ProgressSettings
 from collector.core.schema import SessionSchema
+from collector.core.windows import Sweep
 from collector.organization import Organization, OrganizationSettings
 from collector.ports import Sink
 from collector.shard import Shard
@@ -58,13 +60,29 @@ def organization_settings(config: Config, section: OrganizationSection) -> Organ
         poll_interval_min_s=section.poll_interval_min.total_seconds(),
         poll_interval_max_s=section.poll_interval_max.total_seconds(),
         quota_share=section.quota_share,
-        progress=ProgressSettings(
-            initial_lookback_s=int(config.initial_lookback.total_seconds()),
-            overlap_s=int(config.overlap.total_seconds()),
-            late_horizon_s=int(config.late_horizon.total_seconds()),
-        ),
+        progress=progress_settings(config),
         identity=IdentityForm(Identity(config.events.identity), f"{section.api_version} {section.format}"),
     )
+
+
+def progress_settings(config: Config) -> ProgressSettings:
+    """How far back each lane looks, in seconds."""
+    sweeps = (
+        Sweep(_seconds(config.sweep_reach), _seconds(config.sweep_interval)),
+        Sweep(None, _seconds(config.late_sweep_interval)),
+    )
+    return ProgressSettings(
+        initial_lookback_s=_seconds(config.initial_lookback),
+        overlap_s=_seconds(config.overlap),
+        late_horizon_s=_seconds(config.late_horizon),
+        overlap_max_s=_seconds(min(max(config.overlap, config.overlap_max), config.late_horizon)),
+        sweeps=tuple(sweep for sweep in sweeps if sweep.every_s > 0),
+        api_retention_s=_seconds(config.api_retention),
+    )
+
+
+def _seconds(duration: timedelta) -> int:
+    return int(duration.total_seconds())
 
 
 async def credentials_fingerprint(credentials: Credentials) -> str:

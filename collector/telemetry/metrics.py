@@ -52,7 +52,15 @@ class Metrics:
         self.clock_skew = gauge("clock_skew_seconds", "Server clock minus local clock.", ["organization"])
         self.organization_up = gauge("organization_up", "1: collected; 0: the API refuses it.", ["organization"])
         self.parked = gauge("account_group_parked", "1: the API refuses this account group.", _GROUP)
-        self.covered_until = gauge("covered_until_timestamp_seconds", "Everything before was walked.", _GROUP)
+        self.covered_until = gauge(
+            "covered_until_timestamp_seconds", "Everything before was walked, or is recorded as lost.", _GROUP
+        )
+        self.newest = gauge("walked_until_timestamp_seconds", "Newest time walked, whatever lies before.", _GROUP)
+        self.catch_up_left = gauge("catch_up_left_seconds", "Time range that catch-up has yet to walk.", _GROUP)
+        self.lost_seconds = gauge("lost_seconds", "Time range that will never be walked (te-collector gaps).", _GROUP)
+        self.overlap = gauge("overlap_seconds", "How far polls reach back, as it follows the lateness.", _GROUP)
+        self.lateness_p999 = gauge("lateness_p999_seconds", "Lateness that 999 of 1,000 do not exceed.", _GROUP)
+        self.found_by_sweeps = counter("found_by_sweeps_total", "Events that only a sweep found.", _GROUP)
         self.ids_kept = gauge("seen_ids", "Session ids kept for deduplication.", _GROUP)
         self.freshness = Histogram(
             "collector_freshness_seconds",

@@ -11,9 +11,10 @@ import structlog
 
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
-from collector.core.event import epoch_ms
+from collector.core.event import epoch_ms, rfc3339
 from collector.core.identity import Notice
-from collector.core.model import AccountGroup, Answer, MonoS, Row
+from collector.core.ledger_entries import Lost, Why
+from collector.core.model import AccountGroup, Answer, EpochS, Lane, MonoS, Row
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
@@ -23,6 +24,10 @@ from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, S
 
 SKEW_WARN_S = 2.0
 """A local clock this far off is worth a word; it harms nothing here, but logs will not match."""
+
+
+CATCH_UP_TELL_S = 60.0
+"""How often a line says how far catching up is."""
 
 
 class OrganizationTelemetry:
@@ -36,6 +41,7 @@ class OrganizationTelemetry:
         self._status.stopped = None  # one with other settings may be answered
         self._log = structlog.get_logger("collector.organization").bind(organization=name)
         self._skew_told = False
+        self._catch_up_told: dict[str, MonoS] = {}
         self._explained: set[str] = set()
         self._noticed: set[tuple[str, Notice]] = set()
         metrics.organization_up.labels(name).set(1)
@@ -83,11 +89,11 @@ class OrganizationTelemetry:
         group.seen_again += collected.seen
         group.ids_kept = ids_kept
         group.last_error = group.parked = None
-        if progress.position is not None:
-            group.covered_until, group.settled_until = progress.position.covered_until, progress.position.settled_until
-            metrics.covered_until.labels(name, aid).set(progress.position.covered_until)
+        self._show_progress(group, progress)
         metrics.pages.labels(name, aid, walk.lane).inc()
         metrics.events.labels(name, aid).inc(collected.events)
+        if walk.lane is Lane.SWEEP:
+            metrics.found_by_sweeps.labels(name, aid).inc(collected.events)
         metrics.seen.labels(name, aid).inc(collected.seen)
         metrics.ids_kept.labels(name, aid).set(ids_kept)
         metrics.parked.labels(name, aid).set(0)
@@ -128,7 +134,9 @@ class OrganizationTelemetry:
 
     def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
         """A walk came to its end."""
-        self._group(walk.aid).walks += 1
+        group = self._group(walk.aid)
+        group.walks += 1
+        self._tell_catch_up(group, walk)
         self._metrics.walks.labels(self._name, walk.aid, walk.lane).inc()
         self._log.debug(
             "walk",
@@ -139,6 +147,19 @@ class OrganizationTelemetry:
             rows=walk.rows,
             duration_s=round(duration_s, 3),
         )
+
+    def ranges_lost(self, aid: str, ranges: Sequence[Lost]) -> None:
+        """Ranges of an account group will never be walked."""
+        for one in ranges:
+            self._log.error(
+                "sessions are lost",
+                aid=aid,
+                start=rfc3339(one.start),
+                end=rfc3339(one.end),
+                why=one.why.value,
+                detail=one.detail or None,
+                hint=_LOST_HINTS.get(one.why, "see te-collector gaps"),
+            )
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""
@@ -187,6 +208,46 @@ class OrganizationTelemetry:
 
     def _group(self, aid: str) -> AccountGroupStatus:
         return self._status.groups.setdefault(aid, AccountGroupStatus(aid))
+
+    def _show_progress(self, group: AccountGroupStatus, progress: Progress) -> None:
+        ledger = progress.ledger
+        if ledger is None:
+            return
+        now = self._board.monotonic()
+        server_now = EpochS(now + self._status.server_offset_s)
+        group.newest, group.covered_until = ledger.newest, ledger.covered_until
+        group.settled_until, group.final_until = ledger.settled_until, ledger.final_until
+        group.gaps = tuple(gap for gap in ledger.gaps(server_now) if gap.why is not Why.NOT_YET)
+        group.overlap_s, group.lateness_p999_s = progress.lateness.overlap_s, progress.lateness.p999_s
+        group.catch_up.observe(progress.left_s(server_now), now)
+        metrics, labels = self._metrics, (self._name, group.aid)
+        metrics.covered_until.labels(*labels).set(ledger.covered_until)
+        metrics.newest.labels(*labels).set(ledger.newest)
+        metrics.catch_up_left.labels(*labels).set(group.catch_up.left_s)
+        metrics.overlap.labels(*labels).set(group.overlap_s)
+        metrics.lost_seconds.labels(*labels).set(sum(gap.end - gap.start for gap in group.gaps if gap.is_lost))
+        if group.lateness_p999_s is not None:
+            metrics.lateness_p999.labels(*labels).set(group.lateness_p999_s)
+
+    def _tell_catch_up(self, group: AccountGroupStatus, walk: Walk) -> None:
+        """A line now and then while catching up, and one at its end."""
+        if walk.lane is not Lane.CATCH_UP:
+            return
+        now, left_s = self._board.monotonic(), group.catch_up.left_s
+        told = self._catch_up_told.get(group.aid)
+        if left_s == 0:
+            if self._catch_up_told.pop(group.aid, None) is not None:
+                self._log.info("caught up", aid=group.aid)
+        elif told is None or now - told >= CATCH_UP_TELL_S:
+            self._catch_up_told[group.aid] = now
+            time_left_s = group.catch_up.time_left_s(now)
+            self._log.info(
+                "catching up",
+                aid=group.aid,
+                at=rfc3339(walk.window.end),
+                left_s=left_s,
+                time_left_s=None if time_left_s is None else round(time_left_s),
+            )
 
     def _measure(self, group: AccountGroupStatus, sessions: Sequence[Row]) -> None:
         if not sessions:
@@ -299,6 +360,10 @@ _PARKED_HINTS = {
     "forbidden": "may the token see this account group",
     "wrong_account_group": "may the token see this account group",
     "refused_by_kafka": "the topic's settings refuse a record of its next page: see detail; nothing of it is lost",
+}
+_LOST_HINTS = {
+    Why.RETENTION: "nothing was collected there while ThousandEyes still had it; te-collector gaps lists such ranges",
+    Why.GIVEN_UP: "the API never showed this round to its end, see detail; te-collector gaps lists such ranges",
 }
 _STOPPED_HINTS = {
     "unauthorized": "correct the token; a changed token file is noticed within seconds",

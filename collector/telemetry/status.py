@@ -10,13 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from collector.core.ledger_entries import Gap
 from collector.core.model import MonoS
+from collector.telemetry.catch_up import CatchUpPace
 
 SAMPLES = 512
 """Newest freshness samples of an account group that percentiles are taken from, at most."""
 
 SAMPLES_AGE_S = 300.0
 """How long a sample counts: what was caught up after a start or an outage must not look like today's freshness."""
+
+GAPS_MAX = 20
+"""Newest gaps of an account group that are shown; `te-collector gaps` lists them all."""
 
 LAST_EVENTS = 20
 """Newest events shown."""
@@ -60,8 +65,14 @@ class AccountGroupStatus:
     changed: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     ids_kept: int = 0
+    newest: int | None = None
     covered_until: int | None = None
     settled_until: int | None = None
+    final_until: int | None = None
+    gaps: tuple[Gap, ...] = ()
+    catch_up: CatchUpPace = field(default_factory=CatchUpPace)
+    overlap_s: int | None = None
+    lateness_p999_s: float | None = None
     parked: str | None = None
     last_error: str | None = None
     freshness_s: RecentSamples = field(default_factory=RecentSamples)
@@ -242,9 +253,27 @@ def _account_group(group: AccountGroupStatus, now: MonoS, server_now: float) -> 
         "ids_kept": group.ids_kept,
         "covered_until": group.covered_until,
         "settled_until": group.settled_until,
-        "behind_s": None if group.covered_until is None else round(max(0.0, server_now - group.covered_until), 1),
+        "final_until": group.final_until,
+        "behind_s": None if group.newest is None else round(max(0.0, server_now - group.newest), 1),
+        "gaps": [_gap(gap) for gap in group.gaps[-GAPS_MAX:]],
+        "gap_s": sum(gap.end - gap.start for gap in group.gaps if not gap.is_lost),
+        "lost_s": sum(gap.end - gap.start for gap in group.gaps if gap.is_lost),
+        "catch_up": _catch_up(group.catch_up, now),
+        "overlap_s": group.overlap_s,
+        "lateness_p999_s": None if group.lateness_p999_s is None else round(group.lateness_p999_s, 1),
         "parked": group.parked,
         "last_error": group.last_error,
         "freshness_s": group.freshness_s.percentiles(now),
         "lateness_s": group.lateness_s.percentiles(now),
     }
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"start": gap.start, "end": gap.end, "why": gap.why.value, "detail": gap.detail, "lost": gap.is_lost}
+
+
+def _catch_up(pace: CatchUpPace, now: MonoS) -> dict[str, Any] | None:
+    if pace.left_s == 0:
+        return None
+    time_left_s = pace.time_left_s(now)
+    return {"left_s": pace.left_s, "time_left_s": None if time_left_s is None else round(time_left_s, 1)}

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from collector.admin import admin_app, serve_admin
+from collector.core.ledger_entries import Gap, Why
 from collector.core.model import MonoS
 from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, ShardStatus, StatusBoard
 
@@ -41,7 +42,15 @@ def _board() -> StatusBoard:
     failing.dead_letters.update({"no_identity": 3, "late": 1})
     failing.changed.update({"other_page": 17})
     failing.freshness_s.add(3.25, MonoS(999.0))
-    organization.groups = {"1": parked, "2": failing}
+    behind = AccountGroupStatus("3", HOSTILE, newest=1_799_999_990, covered_until=1_799_990_000, overlap_s=900)
+    behind.gaps = (
+        Gap(1_797_000_000, 1_797_003_600, Why.RETENTION),
+        Gap(1_799_990_000, 1_799_993_600, Why.MISSED, HOSTILE),
+    )
+    behind.lateness_p999_s = 64.0
+    behind.catch_up.observe(7_200, MonoS(900.0))
+    behind.catch_up.observe(3_600, MonoS(1_000.0))
+    organization.groups = {"1": parked, "2": failing, "3": behind}
     board.organizations[HOSTILE] = organization
     board.shards[7] = ShardStatus(7, (HOSTILE,), last_error=HOSTILE)
     board.last_events.append({"aid": "2", "date": HOSTILE, "userSessionId": HOSTILE, "visitedSite": HOSTILE})
@@ -83,6 +92,8 @@ async def test_everything_is_drawn_and_stays_text(tmp_path: Path) -> None:
     for part in (
         "is stopped", "is parked", "is being restored", "collecting, not ready", "5,000", "no_identity: 3", "late: 1",
         "3.3 s / 3.3 s", "40 of 240 requests spent", "150 left to use", "50 kept for others", "resets in 30 s",
+        "1 gap, 1 h 0 min: missed", "lost: 1 h 0 min", "catching up: 1 h 0 min left, done in 1 min 40 s",
+        "late p99.9 64 s, overlap 15 min 0 s",
         "no answer: 1", "200: 1,234", "other page: 17", "not walked yet", "restoring", "this process alone",
     ):  # fmt: skip
         assert part in body, part

@@ -21,7 +21,7 @@ except SystemExit as end:
     print("|".join(sys.modules))
     raise
 """
-COMMANDS = ["run", "leave", "validate", "kafka", "demo", "tail"]
+COMMANDS = ["run", "leave", "validate", "kafka", "demo", "gaps", "tail"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runn"], *([name, "--help"] for name in COMMANDS)])
@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_lists_the_commands(run_command: Run) -> None:
-    """All seven, each with a sentence."""
+    """All of them, each with a sentence."""
     shown = run_command("--help")
     assert shown.code == 0
     for name in [*COMMANDS, "simulate"]:

@@ -31,6 +31,8 @@ def test_what_will_be_done(run_command: Run, tmp_path: Path) -> None:
         '  - poll "acme": account groups 7625, API v7 at https://api.thousandeyes.com, '
         "with at most 50% of its request quota",
         "  - begin 1h ago on a first run, and accept sessions up to 12h late",
+        "  - reach back 10m to 1h at every poll, and walk again for late sessions "
+        "the last 1h every 15m and 12h every 1h",
         "  - write events to the topic te.user-sessions at kafka:9092,",
         "    dead letters to te.user-sessions.dlq, state to te.collector.state and te.collector.shards",
         "    (it creates those that are missing)",

@@ -49,6 +49,8 @@ SINGLE = {
     '"[::1]:9108", found "127.0.0.1:0"',
     # rules about several values
     'overlap = "2h"\nlate_horizon = "1h"': "overlap: expected at most late_horizon (1h), found 2h",
+    'late_horizon = "20d"\napi_retention = "14d"\n[kafka]\nretention = "60d"': "late_horizon: expected at most "
+    "api_retention (14d), found 20d",
     '[kafka]\nretention = "12h"': "kafka.retention: expected more than late_horizon (1d), because events carry the "
     'session\'s time (events.record_timestamp = "session"), found 12h',
     'initial_lookback = "7d"': "kafka.retention: expected more than initial_lookback (7d), because events carry the "

@@ -1,128 +1,313 @@
-"""`Progress`: single decisions that the state machine reaches too rarely to rely on."""
+"""`Progress`: which window each lane walks, and when; single decisions that the machine reaches too rarely."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
-from collector.core.model import EpochS, Window
-from collector.core.progress import Position, Progress, ProgressSettings
+from collector.core.lateness import bucket_of
+from collector.core.ledger_entries import Trouble, Why
+from collector.core.model import EpochS, Lane, Window
+from collector.core.progress import KEEP_MARGIN_S, Progress, ProgressSettings
+from collector.core.seen import hour_of
+from collector.core.windows import Sweep
 from tests.core.pages import EPOCH
 
 KEY = "progress/example/7625"
 OVERLAP_S, DAY_S = 600, 86_400
-SETTINGS = ProgressSettings(initial_lookback_s=1_800, overlap_s=OVERLAP_S, late_horizon_s=DAY_S)
+SETTINGS = ProgressSettings(
+    1_800, OVERLAP_S, DAY_S, overlap_max_s=3_600, sweeps=(Sweep(3_600, 900), Sweep(None, 3_600))
+)
 
 
-def progress_at(covered: int, settled: int, kept_from: int = 0) -> Progress:
-    """Progress with this position."""
-    return Progress(KEY, SETTINGS, Position(covered, settled, kept_from))
+def opened(now: float = EPOCH, settings: ProgressSettings = SETTINGS) -> Progress:
+    """Progress of an account group whose coverage begins now."""
+    progress = Progress(KEY, settings)
+    opening = progress.opening(EpochS(now))
+    assert opening is not None
+    progress.apply(opening)
+    return progress
 
 
-def walk(progress: Progress, now: float, until: int | None = None) -> Window:
-    """One walk that comes to its end, or is walked ``until`` there; takes no time."""
-    window = progress.next_window(EpochS(now))
-    progress.apply(progress.advance(window, EpochS(now), window.end if until is None else until, EpochS(now)))
+def walk(progress: Progress, now: float, lane: Lane = Lane.HOT, until: int | None = None, pages: int = 1) -> Window:
+    """One walk that comes to its end, or is walked ``until`` there and breaks off; takes no time."""
+    opening = progress.opening(EpochS(now))
+    if opening is not None:
+        progress.apply(opening)
+    window = progress.begin(lane, EpochS(now))
+    assert window is not None
+    reached = min(window.end, int(now)) if until is None else until
+    progress.apply(progress.advance(lane, window, EpochS(now), reached, EpochS(now), finished=until is None))
+    progress.ended(lane)
     if until is None:
-        progress.walk_finished(window, EpochS(now))
+        progress.finished(lane, window, pages)
     return window
 
 
-def test_the_first_window_reaches_back_and_its_start_is_where_coverage_begins() -> None:
-    """Never walked: the initial lookback; a first page that proves nothing makes the start durable."""
+def fail(progress: Progress, now: float, lane: Lane, trouble: Trouble = Trouble.CIRCLE) -> Window:
+    """One walk that cannot be finished as it is."""
+    window = progress.begin(lane, EpochS(now))
+    assert window is not None
+    progress.apply(progress.failed(lane, window, trouble, EpochS(now)))
+    progress.ended(lane)
+    return window
+
+
+def work_off(progress: Progress, now: float, lane: Lane) -> list[Window]:
+    """Walks of one lane until nothing is due; they take a second each."""
+    windows = []
+    while (due := progress.due(lane, EpochS(now))) is not None and due <= now:
+        windows.append(walk(progress, now, lane))
+        now += 1.0
+        assert len(windows) <= 200
+    return windows
+
+
+def test_the_first_window_reaches_back_to_where_coverage_begins() -> None:
+    """Never walked: the initial lookback, cut to a round's start; that is durable before anything is asked."""
     progress = Progress(KEY, SETTINGS)
-    window = progress.next_window(EpochS(EPOCH + 30.7))
-    assert window == Window(EPOCH - 1_800, EPOCH + 30)
-    advance = progress.advance(window, EpochS(EPOCH + 30.7), None, EpochS(EPOCH + 31.0))
-    assert (advance.position.covered_until, advance.position.settled_until) == (window.start, window.start)
+    opening = progress.opening(EpochS(EPOCH + 30.7))
+    assert opening is not None
+    restored = Progress.restore(KEY, SETTINGS, opening.changes[0].value)
+    assert restored.ledger == opening.ledger
+    assert restored.opening(EpochS(EPOCH + 40.0)) is None
+    assert restored.window(Lane.HOT, EpochS(EPOCH + 40.9)) == Window(EPOCH - 1_800, EPOCH + 40)
+
+
+def test_no_window_begins_before_coverage_does() -> None:
+    """Without a lookback, nothing older than the first run is asked for, whatever the overlap is."""
+    progress = opened(EPOCH, replace(SETTINGS, initial_lookback_s=0))
+    assert walk(progress, EPOCH + 20.0) == Window(EPOCH, EPOCH + 20)
+    assert walk(progress, EPOCH + 900.0).start == EPOCH
+
+
+def test_hot_walks_overlap() -> None:
+    """Each begins where the one before settled: the overlap before its end."""
+    progress = opened()
+    walk(progress, EPOCH + 1.0)
+    assert walk(progress, EPOCH + 61.0) == Window((EPOCH + 1 - OVERLAP_S) // 60 * 60, EPOCH + 61)
+    assert progress.due(Lane.CATCH_UP, EpochS(EPOCH + 61.0)) is None
+
+
+def test_a_long_first_lookback_is_caught_up_behind_the_newest() -> None:
+    """A day of lookback: hot takes the overlap, catch-up the rest from the oldest on, in slices that grow."""
+    progress = opened(EPOCH, replace(SETTINGS, initial_lookback_s=DAY_S))
+    assert walk(progress, EPOCH + 1.0) == Window(EPOCH - OVERLAP_S, EPOCH + 1)
+    assert progress.left_s(EpochS(EPOCH + 1.0)) == DAY_S - OVERLAP_S
+    assert progress.ledger is not None
+    assert {gap.why for gap in progress.ledger.gaps(EpochS(EPOCH + 1.0))} == {Why.BEHIND}
+    windows = work_off(progress, EPOCH + 2.0, Lane.CATCH_UP)
+    assert windows[0].start == EPOCH - DAY_S
+    assert all(first.end == second.start for first, second in pairwise(windows))
+    assert [w.end - w.start for w in windows[:3]] == [3_600, 7_200, 14_400]
+    assert progress.left_s(EpochS(EPOCH + 10.0)) == 0
+    assert progress.ledger.covered_until == EPOCH + 1
+
+
+def test_slices_follow_their_pages() -> None:
+    """A slice of 200 pages: the next covers a tenth of it."""
+    progress = opened(EPOCH, replace(SETTINGS, initial_lookback_s=DAY_S))
+    walk(progress, EPOCH + 1.0)
+    first = walk(progress, EPOCH + 2.0, Lane.CATCH_UP, pages=200)
+    second = walk(progress, EPOCH + 3.0, Lane.CATCH_UP)
+    assert (first.end - first.start, second.end - second.start) == (3_600, 360)
+
+
+def test_a_short_pause_is_no_gap() -> None:
+    """Ten minutes down: the hot window takes them along."""
+    progress = opened()
+    walk(progress, EPOCH + 1.0)
+    assert walk(progress, EPOCH + 601.0).start <= EPOCH + 1 - OVERLAP_S
+    assert progress.due(Lane.CATCH_UP, EpochS(EPOCH + 601.0)) is None
+
+
+def test_after_an_outage_the_overlap_before_it_is_walked_again_too() -> None:
+    """Hours down: what was walked less than the overlap before is not settled, so catch-up begins there."""
+    progress = opened()
+    walk(progress, EPOCH + 1.0)
+    now = EPOCH + 20_000.0
+    assert walk(progress, now) == Window((int(now) - OVERLAP_S) // 60 * 60, int(now))
+    windows = work_off(progress, now + 1.0, Lane.CATCH_UP)
+    assert windows[0].start <= EPOCH + 1 - OVERLAP_S
+    assert windows[-1].end == (int(now) - OVERLAP_S) // 60 * 60
+    assert progress.ledger is not None
+    assert progress.ledger.settled_until >= int(now) - OVERLAP_S - 60
+
+
+def test_a_walk_that_breaks_off_goes_on_behind_what_it_proved() -> None:
+    """Half of a slice is proven, then its cursor is lost: the proven half is not asked for again, after a crash either.
+
+    Its ids may be forgotten already, and its sessions would all become dead letters.
+    """
+    progress = opened(EPOCH, replace(SETTINGS, initial_lookback_s=DAY_S))
+    walk(progress, EPOCH + 1.0)
+    first = walk(progress, EPOCH + 2.0, Lane.CATCH_UP, until=EPOCH - DAY_S + 1_800)
+    assert progress.window(Lane.CATCH_UP, EpochS(EPOCH + 3.0)) == Window(first.start + 1_800, first.start + 5_400)
+
+
+def test_trouble_makes_windows_shorter_and_success_longer() -> None:
+    """A hot walk in a circle: the newest half of its window is next; catch-up takes the other, and the bound goes."""
+    progress, now = opened(), EPOCH + 60.0
+    walk(progress, EPOCH + 1.0)
+    whole = fail(progress, now, Lane.HOT)
+    half = walk(progress, now + 1.0)
+    assert half.end - half.start <= (whole.end - whole.start) // 2 + 60
+    assert half.end == now + 1
+    spans = []
+    for turn in range(1, 8):
+        now += 15.0
+        window = walk(progress, now)
+        spans.append(window.end - window.start)
+        work_off(progress, now, Lane.CATCH_UP)
+        assert turn < 8
+    assert spans[-1] >= OVERLAP_S
+    now += OVERLAP_S + 120.0
+    walk(progress, now)
+    work_off(progress, now, Lane.CATCH_UP)
+    assert progress.ledger is not None
+    assert progress.ledger.settled_until >= now - OVERLAP_S - 60
+
+
+def test_a_round_that_cannot_be_read_is_left_out_and_tried_rarely() -> None:
+    """Everything that touches one minute fails: the rest is caught up, the minute comes back after a while."""
+    progress, now = opened(EPOCH, replace(SETTINGS, initial_lookback_s=20_000)), EPOCH + 1.0
+    walk(progress, now)
+    bad, tried = (EPOCH - 10_000) // 60 * 60, 0
+    while (due := progress.due(Lane.CATCH_UP, EpochS(now))) is not None and due <= now:
+        window = progress.window(Lane.CATCH_UP, EpochS(now))
+        assert window is not None
+        if window.start < bad + 60 and window.end >= bad:
+            fail(progress, now, Lane.CATCH_UP)
+            tried += 1
+        else:
+            walk(progress, now, Lane.CATCH_UP)
+        now += 1.0
+        assert tried <= 20
+    assert progress.ledger is not None
+    gaps = progress.ledger.gaps(EpochS(EPOCH))
+    assert {gap.why for gap in gaps} == {Why.UNREADABLE}
+    assert sum(gap.end - gap.start for gap in gaps) <= 180
+    assert due is not None
+    assert now < due <= now + 900.0
+    assert progress.has_reached(EpochS(EPOCH)), "nobody waits for it"
+    windows = work_off(progress, due + 1_000.0, Lane.CATCH_UP)
+    assert len(windows) >= 1
+    assert progress.ledger.gaps(EpochS(EPOCH)) == ()
+
+
+def test_sweeps_are_due_in_turn_and_reach_where_they_should() -> None:
+    """The last hour every 15 minutes, everything up to the late horizon every hour; never what a hot walk takes."""
+    progress, now, sweeps = opened(), float(EPOCH), []
+    for _ in range(4 * 60):
+        now += 60.0
+        walk(progress, now)
+        due = progress.due(Lane.SWEEP, EpochS(now))
+        if due is not None and due <= now:
+            windows = work_off(progress, now, Lane.SWEEP)
+            sweeps.append((now - EPOCH, min(w.start for w in windows) - EPOCH, max(w.end for w in windows) - EPOCH))
+    assert [at for at, _, _ in sweeps][:4] == [900.0, 1_800.0, 2_700.0, 3_600.0]
+    assert len(sweeps) == 16
+    assert [at for at, start, _ in sweeps if start == -1_800 and at > 1_800] == [3_600.0, 7_200.0, 10_800.0, 14_400.0]
+    assert all(at - OVERLAP_S - 60 <= end <= at - OVERLAP_S + 60 for at, _, end in sweeps)
+
+
+def test_a_late_sweep_begins_where_nothing_is_final() -> None:
+    """After two days every sweep reaches back by the late horizon and its interval, and ids by an hour more."""
+    progress, now = opened(), float(EPOCH)
+    for _ in range(2 * 24):
+        now += 3_600.0
+        walk(progress, now)
+        work_off(progress, now, Lane.CATCH_UP)
+        windows = work_off(progress, now, Lane.SWEEP)
+    assert DAY_S <= now - min(window.start for window in windows) <= DAY_S + 2 * 3_600
+    assert progress.ledger is not None
+    assert progress.ledger.final_until >= now - DAY_S - 3_600
+    assert progress.kept_from == hour_of(progress.ledger.final_until - KEEP_MARGIN_S)
+
+
+def test_without_sweeps_ids_are_not_kept_for_ever() -> None:
+    """Sweeps switched off: what is settled counts as final at the late horizon."""
+    progress, now = opened(EPOCH, replace(SETTINGS, sweeps=())), float(EPOCH)
+    for _ in range(48):
+        now += 3_600.0
+        walk(progress, now)
+        work_off(progress, now, Lane.CATCH_UP)
+    assert progress.due(Lane.SWEEP, EpochS(now)) is None
+    assert progress.kept_from >= now - DAY_S - 3 * 3_600
+
+
+def test_a_walk_under_way_keeps_its_ids() -> None:
+    """A sweep of the oldest hour takes four hours: hot commits do not drop the ids that its pages can show."""
+    progress, now = opened(EPOCH, replace(SETTINGS, sweeps=(Sweep(None, 3_600),))), float(EPOCH)
+    for _ in range(30):
+        now += 3_660.0
+        walk(progress, now)
+        work_off(progress, now, Lane.CATCH_UP)
+        work_off(progress, now, Lane.SWEEP)
+    now += 3_660.0
+    window = progress.begin(Lane.SWEEP, EpochS(now))
+    assert window is not None
+    for _ in range(4):
+        now += 3_600.0
+        walk(progress, now)
+        assert progress.kept_from <= window.start - KEEP_MARGIN_S + 3_600
+
+
+def test_the_overlap_in_force_is_durable() -> None:
+    """A restart begins with what was measured before, not with the floor."""
+    progress = opened()
+    progress.observe([(bucket_of(1_500.0), 50), (bucket_of(2.0), 5_000)], EpochS(EPOCH + 1.0))
+    window = progress.begin(Lane.HOT, EpochS(EPOCH + 2.0))
+    assert window is not None
+    advance = progress.advance(Lane.HOT, window, EpochS(EPOCH + 2.0), EPOCH + 2, EpochS(EPOCH + 2.0), finished=True)
     restored = Progress.restore(KEY, SETTINGS, advance.changes[0].value)
-    assert restored.position == advance.position
+    assert restored.lateness.overlap_s == progress.lateness.overlap_s >= 1_500
+
+
+def test_another_number_of_sweeps_is_no_other_state() -> None:
+    """A sweep that the configuration has lost is forgotten, a new one is due at once."""
+    progress = opened(EPOCH, replace(SETTINGS, sweeps=()))
+    walk(progress, EPOCH + 1.0)
+    now = EPOCH + 3_000.0
+    walk(progress, now)
+    assert progress.ledger is not None
+    more = Progress(KEY, SETTINGS, progress.ledger)
+    assert more.due(Lane.SWEEP, EpochS(now)) == now
+    assert Progress(KEY, replace(SETTINGS, sweeps=()), more.ledger).due(Lane.SWEEP, EpochS(now)) is None
 
 
 def test_nothing_new_is_not_written() -> None:
     """A page that moves nothing costs no change."""
-    progress = progress_at(EPOCH, EPOCH - OVERLAP_S, EPOCH - DAY_S // 24 * 3)
-    window = progress.next_window(EpochS(EPOCH + 1.0))
-    position = progress.advance(window, EpochS(EPOCH + 1.0), None, EpochS(EPOCH + 1.0))
-    progress.apply(position)
-    assert progress.advance(window, EpochS(EPOCH + 1.0), None, EpochS(EPOCH + 1.0)).changes == ()
+    progress = opened()
+    walk(progress, EPOCH + 1.0)
+    window = progress.begin(Lane.HOT, EpochS(EPOCH + 1.0))
+    assert window is not None
+    progress.apply(progress.advance(Lane.HOT, window, EpochS(EPOCH + 1.0), None, EpochS(EPOCH + 1.0)))
+    assert progress.advance(Lane.HOT, window, EpochS(EPOCH + 1.0), None, EpochS(EPOCH + 1.0)).changes == ()
 
 
-def test_a_walk_that_breaks_off_goes_on_behind_what_it_settled() -> None:
-    """A bounded window ended, the next was settled half and lost its cursor: the settled half is not asked for again.
-
-    Its ids may be forgotten already, and its sessions would all become dead letters.
-    """
-    now = EPOCH + 30 * DAY_S
-    progress = progress_at(EPOCH, EPOCH)
-    progress.walk_failed(Window(EPOCH, EPOCH + 2 * DAY_S))
-    first = walk(progress, now)
-    second = progress.next_window(EpochS(now))
-    assert second.start == first.end
-    walk(progress, now, until=first.end + DAY_S)
-    progress.walk_failed(second)
-    third = progress.next_window(EpochS(now))
-    assert third.start == first.end + DAY_S
-    assert third.start >= progress.kept_from
-
-
-def test_windows_that_can_only_be_walked_by_the_minute_reach_now() -> None:
-    """Each window of more than a minute breaks off: coverage still reaches now, within and beyond the overlap."""
-    progress, now, walks = progress_at(EPOCH, EPOCH), EPOCH + 1_800, 0
-    while not progress.caught_up(EpochS(now)):
-        window = progress.next_window(EpochS(now))
-        if window.end - window.start > 60:
-            progress.walk_failed(window)
-        else:
-            walk(progress, now)
-        walks += 1
-        assert walks <= 70
+@pytest.mark.parametrize("jump_s", [6 * 3_600.0, -6 * 3_600.0])
+def test_a_clock_that_jumps_loses_nothing_for_good(jump_s: float) -> None:
+    """Hours ahead or back and right again: coverage says what was walked, and no window asks for what was forgotten."""
+    progress, now = opened(), float(EPOCH)
+    for _ in range(30):
+        now += 600.0
+        walk(progress, now)
+    walk(progress, now + jump_s)
+    for _ in range(3):
+        now += 600.0
+        window = walk(progress, now)
+        assert window.start >= progress.kept_from
+        work_off(progress, now, Lane.CATCH_UP)
+    assert progress.ledger is not None
+    assert progress.ledger.walked[-1][1] == int(now)
+    assert progress.ledger.settled_until <= now - OVERLAP_S
 
 
-def test_slow_walks_end_the_bound_too() -> None:
-    """After trouble, walks that take half a minute each: the bound goes, and the overlap is walked again."""
-    progress, now = progress_at(EPOCH, EPOCH - OVERLAP_S), EPOCH + 60.0
-    progress.walk_failed(Window(EPOCH - OVERLAP_S, EPOCH + 60))
-    starts = []
-    for _ in range(12):
-        starts.append(now - walk(progress, now).start)
-        now += 30.0
-    assert min(starts[-2:]) >= OVERLAP_S
-    assert progress.position is not None
-    assert progress.position.settled_until >= now - 30.0 - OVERLAP_S - 60
-
-
-def test_a_window_behind_a_gap_settles_nothing() -> None:
-    """What lies between the settled time and a window's start was not walked by it."""
-    progress = progress_at(EPOCH + 3_000, EPOCH)
-    window = Window(EPOCH + 2_400, EPOCH + 3_600)
-    advance = progress.advance(window, EpochS(EPOCH + 9_000.0), EPOCH + 3_600, EpochS(EPOCH + 9_000.0))
-    assert advance.position.settled_until == EPOCH
-    assert advance.position.covered_until == EPOCH + 3_600
-
-
-def test_a_clock_that_ran_ahead_settles_nothing_for_good() -> None:
-    """The clock was six hours ahead and came back: what is younger than the overlap is asked for again."""
-    progress = progress_at(EPOCH, EPOCH - OVERLAP_S)
-    walk(progress, EPOCH + 6 * 3_600.0)
-    walk(progress, EPOCH + 60.0)
-    assert progress.position is not None
-    assert progress.position.settled_until <= EPOCH + 60 - OVERLAP_S
-    assert progress.next_window(EpochS(EPOCH + 10_800.0)).start <= EPOCH + 60 - OVERLAP_S
-
-
-@pytest.mark.parametrize("covered", [EPOCH, EPOCH + 100_000])
-def test_a_date_from_before_the_window_proves_nothing(covered: int) -> None:
-    """One answer says 1970: the walk is not counted, and nothing is asked for from 1970 on."""
-    progress = progress_at(covered, EPOCH - OVERLAP_S)
-    window = progress.next_window(EpochS(EPOCH + 60.0))
-    progress.apply(progress.advance(window, EpochS(0.0), 0, EpochS(EPOCH + 61.0)))
-    assert progress.position is not None
-    assert progress.position.settled_until == EPOCH - OVERLAP_S
-    assert progress.next_window(EpochS(EPOCH + 120.0)).start >= EPOCH - OVERLAP_S - 60
-
-
-@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"version":2}', b'{"version":1,"covered_until":1}'])
-def test_a_foreign_state_is_refused(value: bytes) -> None:
-    """What this version cannot read is an error, not a fresh start."""
-    with pytest.raises((ValueError, KeyError, TypeError)):
-        Progress.restore(KEY, SETTINGS, value)
+def test_the_backfill_lane_has_nothing_to_do_yet() -> None:
+    """Its place is kept: no window, never due."""
+    progress = opened()
+    assert progress.window(Lane.BACKFILL, EpochS(EPOCH)) is None
+    assert progress.due(Lane.BACKFILL, EpochS(EPOCH)) is None

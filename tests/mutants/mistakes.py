@@ -105,6 +105,8 @@ QUOTA_WINDOW = "collector/core/quota_window.py"
 SEEN = "collector/core/seen.py"
 PROGRESS = "collector/core/progress.py"
 LOOP = "collector/organization/loop.py"
+WALKER = "collector/organization/walker.py"
+LEDGER = "collector/core/ledger.py"
 
 CORE = (
     Mistake(
@@ -197,26 +199,29 @@ CORE = (
     ),
     Mistake(
         "memory moves before the commit",
-        LOOP,
-        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))\n"
-        "        group.seen.apply(writes, expiry)\n        group.progress.apply(advance)",
-        "        group.seen.apply(writes, expiry)\n        group.progress.apply(advance)\n"
-        "        if collected.records or changes:\n            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))\n"
-        "        writes = group.seen.write(collected.marks)",
+        WALKER,
+        "            if collected.records or changes:\n"
+        "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))\n"
+        "            group.seen.apply(writes, expiry)\n            group.progress.apply(advance)\n",
+        "            group.seen.apply(writes, expiry)\n            group.progress.apply(advance)\n"
+        "            if collected.records or changes:\n"
+        "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))\n"
+        "            writes = group.seen.write(collected.marks)\n",
         ("tests/organization/test_memory_after_commit.py::test_memory_moves_after_the_commit",),
     ),
     Mistake(
         "seen ids are not durable",
-        LOOP,
+        WALKER,
         "changes = (*advance.changes, *writes.changes, *expiry.changes)",
         "changes = (*advance.changes, *expiry.changes)",
         ("tests/organization/test_exactly_once.py::test_processes_that_die_and_stop",),
     ),
     Mistake(
         "progress is durable before its events",
-        LOOP,
-        "            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))",
-        "            await publish(Publication((), changes))\n            await publish(Publication(collected.records, ()))",
+        WALKER,
+        "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))",
+        "                await publish(Publication((), changes))\n"
+        "                await publish(Publication(collected.records, ()))",
         (
             "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
             "tests/organization/test_exactly_once.py::test_processes_that_die_and_stop",
@@ -251,17 +256,55 @@ CORE = (
     ),
     Mistake(
         "no overlap: windows begin where the last one ended",
-        PROGRESS,
-        "settled = max(settled, min(until, int(started_at) - self._settings.overlap_s))",
-        "settled = max(settled, until)",
+        LEDGER,
+        "settled_end = min(until, int(started_at) - self.overlap_s)",
+        "settled_end = until",
         ("tests/core/test_progress_machine.py::TestProgress",),
     ),
     Mistake(
         "ids are dropped while a window can still show them",
         PROGRESS,
-        "keep_from = hour_of(min(settled, int(now) - self._settings.late_horizon_s) - KEEP_MARGIN_S)",
-        "keep_from = hour_of(int(now) + 3600)",
+        "hour_of(keep_from - KEEP_MARGIN_S)",
+        "hour_of(int(now) + 3600)",
         ("tests/core/test_progress_machine.py::TestProgress",),
+    ),
+    Mistake(
+        "two lanes decide about a session at the same time",
+        WALKER,
+        "        async with group.lock:\n            collected, step",
+        "        if True:\n            collected, step",
+        ("tests/organization/test_lanes.py::test_two_lanes_never_publish_a_session_twice",),
+    ),
+    Mistake(
+        "sweeps look back a fixed time, whatever was not walked late enough",
+        "collector/core/windows.py",
+        "oldest = max(ledger.final_until, _first(ledger))",
+        "oldest = max(int(now) - 86_400, _first(ledger))",
+        ("tests/organization/test_lanes.py::test_the_horizon_is_kept_across_an_outage",),
+    ),
+    Mistake(
+        "an outage holds the newest sessions up",
+        PROGRESS,
+        "jump_s = max(JUMP_MIN_S, self._slices[Lane.CATCH_UP].span_s)",
+        "jump_s = 10**9",
+        ("tests/organization/test_lanes.py::test_hot_stays_fresh_while_an_outage_is_caught_up",),
+    ),
+    Mistake(
+        "what hot leaves behind is forgotten",
+        "collector/core/windows.py",
+        "[*ledger.unwalked(hot_from), *unsettled]",
+        "unsettled[:0]",
+        ("tests/core/test_progress_machine.py::TestProgress",),
+    ),
+    Mistake(
+        "what the API does not keep any more is lost in silence",
+        LEDGER,
+        "for a, b in self.unwalked(edge))",
+        "for a, b in ())",
+        (
+            "tests/core/test_progress_machine.py::TestProgress",
+            "tests/organization/test_lanes.py::test_what_the_api_does_not_keep_any_more_is_lost_loudly_once",
+        ),
     ),
     Mistake(
         "every page is taken for ordered",
@@ -333,11 +376,11 @@ SIMULATION = (
     ),
     Mistake(
         "ids and progress follow their events in a transaction of their own",
-        LOOP,
-        "            await publish(Publication(collected.records, changes, Owner(self.settings.name, walk.aid)))",
-        "            owner = Owner(self.settings.name, walk.aid)\n"
-        "            await publish(Publication(collected.records, (), owner))\n"
-        "            await publish(Publication((), changes, owner))",
+        WALKER,
+        "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))",
+        "                owner = Owner(self._settings.name, walk.aid)\n"
+        "                await publish(Publication(collected.records, (), owner))\n"
+        "                await publish(Publication((), changes, owner))",
         A_DAY,
     ),
     Mistake(

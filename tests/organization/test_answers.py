@@ -68,7 +68,7 @@ def test_one_account_group_does_not_delay_the_others(error: SourceError) -> None
     parked = getattr(error, "kind", None) is not None
     assert world.diary.parked_aids == ([BAD] if parked else [])
     asked = [request for _, request in world.api.asked if request is not None and request.aid == BAD]
-    assert len(asked) <= (5 if parked else 60)
+    assert len(asked) <= (5 if parked else 130)  # two lanes: the newest, and what a hot walk could not take along
 
 
 def test_a_parked_account_group_comes_back() -> None:

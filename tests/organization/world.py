@@ -11,9 +11,11 @@ import anyio
 import trio
 from trio.testing import MockClock
 
-from collector.core.model import AccountGroup, MonoS
+from collector.core.ledger_entries import Lost
+from collector.core.model import AccountGroup, Lane, MonoS
 from collector.core.progress import ProgressSettings
 from collector.core.walk import Walk
+from collector.core.windows import Sweep
 from collector.errors import RecordsRejected, SourceError
 from collector.organization import Organization, OrganizationSettings
 from collector.shard import Shard
@@ -25,6 +27,9 @@ T = TypeVar("T")
 NAME = "example"
 OVERLAP_S = 300
 LOOKBACK_S = 3_600
+PROGRESS = ProgressSettings(
+    LOOKBACK_S, OVERLAP_S, 86_400, overlap_max_s=1_200, sweeps=(Sweep(3_600, 900), Sweep(None, 3_600))
+)
 HISTORY_S = 1_800
 """Sessions begin this long before a test does: a first walk that comes late still reaches back to them."""
 
@@ -57,6 +62,8 @@ class Diary:
     parked_aids: list[str] = field(default_factory=list)
     failures: list[tuple[str | None, str]] = field(default_factory=list)
     finished: list[tuple[float, str]] = field(default_factory=list)
+    walks: list[Walk] = field(default_factory=list)
+    lost_ranges: list[tuple[str, Lost]] = field(default_factory=list)
     stops: list[float] = field(default_factory=list)
     resumptions: list[float] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
@@ -73,7 +80,12 @@ class Diary:
     def published(self, *what: Any) -> None: ...
 
     def walk_finished(self, walk: Walk, progress: Any, duration_s: float) -> None:
-        self.finished.append((trio.current_time(), walk.aid))
+        self.walks.append(walk)
+        if walk.lane is Lane.HOT:
+            self.finished.append((trio.current_time(), walk.aid))
+
+    def ranges_lost(self, aid: str, ranges: Sequence[Lost]) -> None:
+        self.lost_ranges.extend((aid, one) for one in ranges)
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         self.failures.append((aid, error.detail))
@@ -121,6 +133,7 @@ class World:
     skew_s: float = 0.0
     collector: Any = field(default_factory=make_collector)
     fingerprint: str = "first"
+    progress: ProgressSettings = PROGRESS
     seed: int = 0
     organization: Any = None
 
@@ -133,7 +146,7 @@ class World:
 
         settings = make_settings(
             NAME,
-            ProgressSettings(LOOKBACK_S, OVERLAP_S, 86_400),
+            self.progress,
             concurrency=self.concurrency,
             poll_interval_s=self.poll_interval_s,
             quota_share=self.quota_share,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from collector.core.progress import ROUND_S
+from collector.core.windows import ROUND_S
 from tests.core.pages import EPOCH, v6_row
 
 DAY_S = 86_400.0

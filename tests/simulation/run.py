@@ -13,6 +13,7 @@ import anyio
 from structlog.testing import capture_logs
 
 from collector.core.progress import ProgressSettings
+from collector.core.windows import Sweep
 from collector.service.assembly import shard_of
 from tests.core.pages import make_collector
 from tests.organization.world import run as run_on_virtual_time
@@ -22,7 +23,14 @@ from tests.simulation.cluster import FakeCluster
 from tests.simulation.faults import Phase, make_plan
 from tests.simulation.stage import Stage
 from tests.simulation.trace import Trace, clock
-from tests.simulation.truth import PromiseBroken, Reader, require_quota_kept, require_state_bounded, require_visited
+from tests.simulation.truth import (
+    SWEEP_EVERY_S,
+    PromiseBroken,
+    Reader,
+    require_quota_kept,
+    require_state_bounded,
+    require_visited,
+)
 from tests.simulation.worker import OrganizationPlan, Parts
 
 SHARDS = 4
@@ -98,6 +106,8 @@ class _Simulation:
             initial_lookback_s=rng.choice([3_600, 7_200]),
             overlap_s=rng.choice([600, 1_800, 3_600]),
             late_horizon_s=rng.choice([6, 24]) * 3_600,
+            overlap_max_s=3_600,
+            sweeps=(Sweep(3_600, 900), Sweep(None, SWEEP_EVERY_S)),
         )
         groups = [
             [str(100 * number + group) for group in range(rng.randint(1, 5))]

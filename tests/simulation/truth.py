@@ -24,9 +24,12 @@ SHOWN_MAX = 5
 KEPT_LONGER_S = 3 * HOUR_S
 """Ids are kept by the hour, with an hour's margin, and dropped with the next page."""
 
+SWEEP_EVERY_S = 3_600
+"""How often what is not final is walked again; ids are kept as much longer."""
+
 MARK_BYTES = 18
 KEY_BYTES = 24
-GROUP_BYTES = 600
+GROUP_BYTES = 1_200
 GROUP_KEYS = 3
 """What an id, the head of a value and an account group take in the durable state, at most."""
 
@@ -36,11 +39,8 @@ class PromiseBroken(BaseException):
 
 
 def promised_lateness_s(settings: ProgressSettings) -> int:
-    """How late after its date a session may be committed and must still be found, seconds.
-
-    Today the overlap. The one place to change when sweeps find what is later.
-    """
-    return settings.overlap_s
+    """How late after its date a session may be committed and must still be found, seconds."""
+    return settings.late_horizon_s
 
 
 class Reader:
@@ -105,7 +105,9 @@ class Reader:
                 # A broken row that was put right need not have been seen before; a good one counts as it was first.
                 version = session.versions[-1] if session.versions[0].broken else session.versions[0]
                 late_s = version.since - session.date + lead_s
-                if late_s > lateness_s or session.date < begin or version.since >= EPOCH + until:
+                # What is later than the overlap waits for a sweep to begin, and to come there.
+                found_by = until if late_s <= settings.overlap_s else until - SWEEP_EVERY_S
+                if late_s > lateness_s or session.date < begin or version.since >= EPOCH + found_by:
                     continue
                 if version.broken:
                     readable = source_bytes(version.row) in self.letters
@@ -163,7 +165,7 @@ def require_state_bounded(state: dict[str, bytes], apis: Sequence[SimulatedApi],
         apis: the organizations on it.
         settings: with what they are collected.
     """
-    keep_from = server_time() - settings.late_horizon_s - settings.overlap_s - KEPT_LONGER_S
+    keep_from = server_time() - settings.late_horizon_s - settings.overlap_s - SWEEP_EVERY_S - KEPT_LONGER_S
     kept = [s for api in apis for archive in api.archives.values() for s in archive.sessions if s.date >= keep_from]
     groups = sum(len(api.aids) for api in apis)
     hours = (server_time() - keep_from) / HOUR_S + 1

@@ -1,0 +1,153 @@
+"""`te-collector gaps`: what is not covered, and why, as the state topic says.
+
+One rule: it needs brokers only, changes nothing, and runs beside a collector or without one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+import anyio
+import orjson
+
+from collector.clock import SystemClock
+from collector.composition import kafka_settings
+from collector.config import load_config
+from collector.config.durations import format_duration
+from collector.core.event import rfc3339
+from collector.core.ledger import Ledger
+from collector.core.ledger_entries import Gap, Why
+from collector.core.ledger_record import decode
+from collector.core.model import EpochS
+from collector.errors import StartRefused
+from collector.kafka.logs import limit_client_logs
+from collector.kafka.state import read_state
+from collector.telemetry.logs import configure_logs
+
+_KIND = "progress/"
+
+_WORDS = {
+    Why.NOT_YET: "not walked yet",
+    Why.BEHIND: "left to catch-up, newer sessions go first",
+    Why.MISSED: "the collector was down, or the API did not answer",
+    Why.PARKED: "the account group was parked",
+    Why.UNREADABLE: "cannot be read to its end, tried again rarely",
+    Why.GIVEN_UP: "LOST: could not be read to its end",
+    Why.RETENTION: "LOST: older than what ThousandEyes keeps",
+}
+
+
+class Entry(NamedTuple):
+    """The ledger of an account group."""
+
+    organization: str
+    aid: str
+    ledger: Ledger
+
+
+def print_gaps(file: Path | None, organization: str | None, account_group: str | None, *, as_json: bool) -> None:
+    """Print what is not covered, of every account group or of those that were asked for.
+
+    Args:
+        file: configuration file; None: see `collector.config.load`.
+        organization: as configured; None: all.
+        account_group: its aid; None: all.
+        as_json: one JSON document instead of text.
+
+    Raises:
+        ConfigurationError: the configuration is wrong.
+        StartRefused: there is no state topic, it cannot be read, or nothing is known of what was asked for.
+    """
+    config = load_config(file, organizations_required=False)
+    settings = kafka_settings(config.kafka)
+    configure_logs("error", config.log_format)
+    limit_client_logs()
+    wanted = _wanted(organization, account_group)
+    state = anyio.run(partial(read_state, settings, wanted), backend="asyncio")
+    entries = sorted(_entry(key, value, settings.state_topic) for key, value in state.items())
+    if not entries and (organization or account_group):
+        raise StartRefused(f"{settings.state_topic} knows nothing of this organization or account group")
+    now = EpochS(SystemClock().wall())
+    if as_json:
+        document = {"now": rfc3339(now), "account_groups": [as_document(entry, now) for entry in entries]}
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    else:
+        lines = [line for entry in entries for line in as_text(entry, now)] or ["Nothing was collected yet."]
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+def as_document(entry: Entry, now: EpochS) -> dict[str, Any]:
+    """An account group's coverage as JSON-ready data; times are RFC 3339."""
+    ledger = entry.ledger
+    return {
+        "organization": entry.organization,
+        "aid": entry.aid,
+        "begins": rfc3339(ledger.begins),
+        "covered_until": rfc3339(ledger.covered_until),
+        "settled_until": rfc3339(ledger.settled_until),
+        "final_until": rfc3339(ledger.final_until),
+        "overlap_s": ledger.overlap_s,
+        "parked": None if ledger.parked is None else ledger.parked.detail,
+        "last_walks": {one.lane.value: rfc3339(one.at) for one in ledger.last},
+        "gaps": [
+            {
+                "start": rfc3339(gap.start),
+                "end": rfc3339(gap.end),
+                "duration_s": gap.end - gap.start,
+                "why": gap.why.value,
+                "detail": gap.detail,
+                "lost": gap.is_lost,
+            }
+            for gap in ledger.gaps(now)
+        ],
+    }
+
+
+def as_text(entry: Entry, now: EpochS) -> Iterator[str]:
+    """An account group's coverage in lines for people."""
+    ledger = entry.ledger
+    yield f"{entry.organization}, account group {entry.aid}"
+    until = ledger.covered_until
+    yield f"  covered from {_time(ledger.begins)} until {_time(until)} ({_ago(until, now)})"
+    yield f"  walked again after an overlap of {_duration(ledger.overlap_s)}: until {_time(ledger.settled_until)}"
+    yield f"  walked again after the late horizon: until {_time(ledger.final_until)}"
+    for gap in ledger.gaps(now):
+        yield f"  gap {_time(gap.start)} to {_time(gap.end)}, {_duration(gap.end - gap.start)}: {_why(gap)}"
+
+
+def _why(gap: Gap) -> str:
+    return f"{_WORDS[gap.why]} ({gap.detail})" if gap.detail else _WORDS[gap.why]
+
+
+def _time(time_s: int) -> str:
+    return rfc3339(time_s)[:19] + "Z"
+
+
+def _duration(duration_s: int) -> str:
+    return format_duration(timedelta(seconds=duration_s))
+
+
+def _ago(time_s: int, now: EpochS) -> str:
+    return f"{_duration(max(0, int(now) - time_s))} ago"
+
+
+def _wanted(organization: str | None, account_group: str | None) -> Callable[[str], bool]:
+    begin = _KIND if organization is None else f"{_KIND}{quote(organization, safe='')}/"
+    end = "" if account_group is None else f"/{account_group}"
+    return lambda key: key.startswith(begin) and key.endswith(end)
+
+
+def _entry(key: str, value: bytes, topic: str) -> Entry:
+    organization, _, aid = key.removeprefix(_KIND).partition("/")
+    try:
+        return Entry(unquote(organization), aid, decode(value))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StartRefused(
+            f"{topic} holds what this version cannot read at {key} ({error}); use the version that wrote it"
+        ) from error

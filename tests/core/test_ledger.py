@@ -1,0 +1,195 @@
+"""`Ledger`: single decisions that the machine of `Progress` reaches too rarely to rely on."""
+
+from __future__ import annotations
+
+from random import Random
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.core.ledger import LOST_MAX, RANGES_MAX, RETRIES_S, Ledger
+from collector.core.ledger_entries import Gap, Lost, Trouble, Why
+from collector.core.ledger_record import decode, encode
+from collector.core.model import EpochS, Lane, Window
+from collector.core.ranges import clip, complement, difference, intersection
+from tests.core.pages import EPOCH
+
+OVERLAP_S, HORIZON_S, DAY_S = 600, 7_200, 86_400
+
+
+def new(begins: int = EPOCH) -> Ledger:
+    """A ledger of which nothing was walked."""
+    return Ledger(begins, begins, OVERLAP_S)
+
+
+def walk(ledger: Ledger, start: int, end: int, at: float | None = None, lane: Lane = Lane.HOT) -> Ledger:
+    """A walk that came to its end and began at ``at``, by default at the end of its window."""
+    began = EpochS(float(end) if at is None else at)
+    return ledger.on_clock(began, OVERLAP_S, HORIZON_S).walk(
+        lane, Window(start, end), began, end, horizon_s=HORIZON_S, finished=True
+    )
+
+
+def test_one_walk_after_the_other_is_one_range() -> None:
+    """A thousand polls with their overlap: three ranges, and a few hundred bytes."""
+    ledger = new()
+    for turn in range(1, 1_000):
+        at = EPOCH + 60 * turn
+        ledger = walk(ledger, max(EPOCH, at - OVERLAP_S - 60), at)
+    assert ledger.walked == ((EPOCH, EPOCH + 59_940),)
+    assert ledger.settled == ((EPOCH, EPOCH + 59_940 - OVERLAP_S),)
+    assert ledger.final == ()
+    assert ledger.covered_until == EPOCH + 59_940
+    assert len(encode(ledger)) < 500
+
+
+def test_final_is_what_was_walked_after_the_late_horizon() -> None:
+    """A sweep of everything, five hours later: all but the last two hours are final."""
+    ledger = walk(new(), EPOCH, EPOCH + 3_600)
+    swept = walk(ledger, EPOCH, EPOCH + 14_000, EPOCH + 18_000.0, Lane.SWEEP)
+    assert swept.final == ((EPOCH, EPOCH + 18_000 - HORIZON_S),)
+    assert swept.final_until == EPOCH + 18_000 - HORIZON_S
+    assert swept.hot_from == ledger.hot_from, "only hot walks move where hot goes on"
+
+
+def test_gaps_and_why() -> None:
+    """Lost, unreadable, passed over, missed, and what is not walked yet: oldest first, each with its reason."""
+    ledger = walk(new(), EPOCH, EPOCH + 1_000)
+    ledger = walk(ledger, EPOCH + 2_000, EPOCH + 3_000)
+    ledger = walk(ledger, EPOCH + 4_000, EPOCH + 5_000).passed_over(EPOCH + 3_000, EPOCH + 4_000, Why.BEHIND)
+    now = EpochS(EPOCH + 5_100.0)
+    ledger = ledger.not_readable(Window(EPOCH + 1_200, EPOCH + 1_260), Trouble.CIRCLE, now)
+    assert ledger.gaps(now) == (
+        Gap(EPOCH + 1_000, EPOCH + 1_200, Why.MISSED),
+        Gap(EPOCH + 1_200, EPOCH + 1_260, Why.UNREADABLE, "next links in a circle"),
+        Gap(EPOCH + 1_260, EPOCH + 2_000, Why.MISSED),
+        Gap(EPOCH + 3_000, EPOCH + 4_000, Why.BEHIND),
+        Gap(EPOCH + 5_000, EPOCH + 5_100, Why.NOT_YET),
+    )
+    assert ledger.covered_until == EPOCH + 1_000
+    refused = ledger.refused("forbidden", now)
+    assert refused.gaps(now)[-1] == Gap(EPOCH + 5_000, EPOCH + 5_100, Why.PARKED, "forbidden")
+    assert refused.refused("bad_request", EpochS(now + 9)).parked == (int(now), "bad_request")
+
+
+def test_what_is_older_than_the_retention_is_lost_and_stays_told() -> None:
+    """A gap that the API does not keep: lost, no work any more, and the watermark goes over it."""
+    ledger = walk(walk(new(), EPOCH, EPOCH + DAY_S), EPOCH + 3 * DAY_S, EPOCH + 4 * DAY_S)
+    now = EpochS(EPOCH + 9.0 * DAY_S)
+    told = ledger.forget(EPOCH + 2 * DAY_S, now)
+    assert told.lost == (Lost(EPOCH + DAY_S, EPOCH + 2 * DAY_S, Why.RETENTION, "", int(now)),)
+    assert told.unwalked(EPOCH + 4 * DAY_S) == ((EPOCH + 2 * DAY_S, EPOCH + 3 * DAY_S),)
+    all_of_it = told.forget(EPOCH + 3 * DAY_S, now)
+    assert [(one.start, one.end) for one in all_of_it.lost] == [(EPOCH + DAY_S, EPOCH + 3 * DAY_S)]
+    assert all_of_it.covered_until == EPOCH + 4 * DAY_S
+    assert all_of_it.forget(EPOCH + 2 * DAY_S, now) == all_of_it
+
+
+def test_an_unreadable_round_is_given_up_after_its_tries() -> None:
+    """Tried again later each time, then lost, with the reason; a walk that reads it after all takes it back."""
+    ledger, now = walk(new(), EPOCH + 60, EPOCH + 9_000), EPOCH + 9_000.0
+    window = Window(EPOCH, EPOCH + 60)
+    for number, pause_s in enumerate(RETRIES_S, 1):
+        ledger = ledger.not_readable(window, Trouble.NO_END, EpochS(now))
+        (entry,) = ledger.unreadable
+        assert (entry.tries, entry.retry_at) == (number, now + pause_s)
+        assert ledger.covered_until == EPOCH
+        now = entry.retry_at
+    given_up = ledger.not_readable(window, Trouble.NO_END, EpochS(now))
+    assert given_up.unreadable == ()
+    assert [(one.start, one.end, one.why) for one in given_up.lost] == [(EPOCH, EPOCH + 60, Why.GIVEN_UP)]
+    assert given_up.covered_until == EPOCH + 9_000
+    read = walk(given_up, EPOCH, EPOCH + 60, now + 1.0, Lane.BACKFILL)
+    assert read.lost == ()
+
+
+def test_a_round_that_only_sweeps_cannot_read_is_no_gap() -> None:
+    """It was walked, only not late enough: when it is given up nothing is lost, and its ids are not kept for ever."""
+    ledger, now = walk(new(), EPOCH, EPOCH + 3_600), EPOCH + 20_000.0
+    for _ in range(len(RETRIES_S) + 1):
+        ledger = ledger.not_readable(Window(EPOCH + 600, EPOCH + 660), Trouble.CIRCLE, EpochS(now))
+    assert ledger.lost == ledger.unreadable == ()
+    assert ledger.final == ((EPOCH + 600, EPOCH + 660),)
+    assert ledger.covered_until == EPOCH + 3_600
+
+
+def test_a_clock_that_ran_ahead_is_taken_back() -> None:
+    """The clock was six hours ahead and came back: what lies ahead of it was not walked, what is young not settled."""
+    ahead = walk(walk(new(), EPOCH, EPOCH + 3_600), EPOCH, EPOCH + 25_200)
+    back = ahead.on_clock(EpochS(EPOCH + 3_700.0), OVERLAP_S, HORIZON_S)
+    assert back.walked == ((EPOCH, EPOCH + 3_700),)
+    assert back.settled == ((EPOCH, EPOCH + 3_100),)
+    assert back.hot_from == EPOCH + 3_100
+    assert back.final == ()
+
+
+def test_a_date_from_before_the_window_proves_nothing() -> None:
+    """One answer says 1970: the walk is not counted."""
+    ledger = walk(new(), EPOCH, EPOCH + 600)
+    window = Window(EPOCH + 540, EPOCH + 660)
+    assert ledger.walk(Lane.HOT, window, EpochS(0.0), 0, horizon_s=HORIZON_S, finished=True) == ledger
+
+
+@given(seed=st.integers(0, 2**16), steps=st.integers(1, 150))
+def test_the_ledger_stays_small_whatever_happens(seed: int, steps: int) -> None:
+    """Scattered walks, unreadable rounds, refusals, retention: a few KB, read back as the same value, never a lie."""
+    rng, ledger, now = Random(seed), new(), EPOCH + 100_000
+    walked: list[tuple[int, int]] = []
+    for _ in range(steps):
+        now += rng.randrange(0, 5_000)
+        start = rng.randrange(max(ledger.floor, now - 200_000), now)
+        match rng.randrange(5):
+            case 0:
+                window = Window(start, start + 60)
+                ledger = ledger.not_readable(window, rng.choice(list(Trouble)), EpochS(now))
+            case 1:
+                ledger = ledger.passed_over(start, now, rng.choice([Why.PARKED, Why.BEHIND]))
+            case 2:
+                ledger = ledger.forget(now - rng.choice([150_000, 300_000]), EpochS(now))
+            case _:
+                end = min(now, start + rng.choice([10, 60, 3_000]))
+                lane = rng.choice(list(Lane))
+                ledger = walk(ledger, start, end, float(now), lane)
+                walked.append((start, end))
+        assert decode(encode(ledger)) == ledger
+        assert len(encode(ledger)) < 6_000
+        assert len(ledger.walked) <= RANGES_MAX
+        assert len(ledger.lost) <= 2 * LOST_MAX
+        assert intersection(ledger.settled, ledger.walked) == ledger.settled
+        assert intersection(ledger.final, ledger.settled) == ledger.final
+        assert not difference(ledger.walked, _set(walked)), "walked what was not"
+        gaps = [(gap.start, gap.end) for gap in ledger.gaps(EpochS(now)) if not gap.is_lost]
+        open_ones = difference(complement(ledger.walked, ledger.floor, now), ledger.lost_ranges)
+        assert _set(gaps) == open_ones
+        assert clip(ledger.walked, ledger.begins, ledger.floor) == ()
+
+
+def _set(pairs: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Sorted pairs, joined where they touch."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(pairs):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        elif start < end:
+            result.append((start, end))
+    return tuple(result)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"version":1,"covered_until":1,"settled_until":1,"kept_from":0}',
+        b'{"version":3}',
+        orjson.dumps({**orjson.loads(encode(new())), "walked": [1]}),
+        orjson.dumps({**orjson.loads(encode(new())), "lost": [[1, 2, "for no reason", "", 3]]}),
+    ],
+)
+def test_a_foreign_state_is_refused(value: bytes) -> None:
+    """What this version cannot read is an error, not a fresh start; neither is the state of another version."""
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        decode(value)
