@@ -131,7 +131,7 @@ class PollSchedule:
         """
         assert lane is not Lane.HOT, "hot turns need no wish"
         group = self._groups.get(aid)
-        if group is None:
+        if group is None or group.left:
             return
         if lane in group.running:
             group.withdrawn = due is None

@@ -296,6 +296,16 @@ def test_a_want_is_one_turn() -> None:
     assert schedule.next(MonoS(400.0)) is None, "it was taken back"
 
 
+def test_an_account_group_that_left_is_not_asked_for_in_vain() -> None:
+    """One that left while it is walked is given no further turn, whatever is still wanted of it."""
+    schedule = PollSchedule(60.0, 900.0, Random(1))
+    schedule.account_groups(["1"], MonoS(0.0))
+    assert schedule.next(MonoS(0.0)) == Turn("1", Lane.HOT)
+    schedule.account_groups([], MonoS(1.0))
+    schedule.want("1", Lane.CATCH_UP, MonoS(0.0))
+    assert schedule.next(MonoS(2.0)) is None
+
+
 def test_a_parked_account_group_has_hot_turns_only() -> None:
     """Nothing else is asked of an account group that the API refuses; it goes on once a hot turn works."""
     schedule = PollSchedule(60.0, 900.0, Random(1))
