@@ -124,7 +124,7 @@ async def delete_topic(bootstrap_servers: str, name: str) -> None:
 
 
 async def alter_topic(bootstrap_servers: str, name: str, configs: Mapping[str, str]) -> None:
-    """Changes settings of a topic, all others stay."""
+    """Changes settings of a topic, all others stay; returns when the broker says so itself."""
 
     def alter() -> None:
         admin = AdminClient({"bootstrap.servers": bootstrap_servers})
@@ -133,6 +133,15 @@ async def alter_topic(bootstrap_servers: str, name: str, configs: Mapping[str, s
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         admin.incremental_alter_configs([resource])[resource].result(_TIMEOUT_S)
+        # The controller has it then; brokers hear of it a moment later.
+        deadline = time.monotonic() + _TIMEOUT_S
+        asked = ConfigResource(ResourceType.TOPIC, name)
+        while True:
+            known: Mapping[str, Any] = admin.describe_configs([asked])[asked].result(_TIMEOUT_S)
+            if all(known[key].value == value for key, value in configs.items()):
+                return
+            assert time.monotonic() < deadline, f"{name} never got {configs}"
+            time.sleep(0.05)
 
     await to_thread.run_sync(alter)
 
