@@ -18,7 +18,7 @@ from collector.__main__ import main
 try:
     main()
 except SystemExit as end:
-    print("|".join(sys.modules))
+    print("|".join(name for name, module in sys.modules.items() if module is not None))  # None: kept out on purpose
     raise
 """
 COMMANDS = ["run", "leave", "validate", "kafka", "demo", "gaps", "tail"]
