@@ -18,12 +18,11 @@ What is peculiar to aiokafka 0.14.0, and relied on here
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from aiokafka.structs import TopicPartition
@@ -31,6 +30,7 @@ from aiokafka.structs import TopicPartition
 from collector.kafka.closing import finish_within, see_exception
 from collector.kafka.connection import client_arguments
 from collector.kafka.membership_settings import MembershipSettings
+from collector.kafka.profiles import Profile, Profiles, new_assignor
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.tenure import Tenure
 
@@ -57,10 +57,6 @@ class InstanceTaken(KafkaError):  # type: ignore[misc]  # aiokafka has no types
     """Another process runs under our instance id, or somebody removed us: not ours to take back at once."""
 
 
-NO_PARTITIONS = "the brokers know no partitions of"
-"""How the error begins that hands out nothing."""
-
-
 class GroupClient:
     """A member of the group. ``open`` first, then ``poll`` again and again; ``close`` in every case.
 
@@ -69,15 +65,28 @@ class GroupClient:
         settings: of the membership.
         tenure: is told what we are given and whether we are still members.
         changed: called after each such note.
+        profile: what we tell the other members about ourselves.
+        heard: told what all members say about themselves.
     """
 
     def __init__(
-        self, kafka: KafkaSettings, settings: MembershipSettings, *, tenure: Tenure, changed: Callable[[], None]
+        self,
+        kafka: KafkaSettings,
+        settings: MembershipSettings,
+        *,
+        tenure: Tenure,
+        changed: Callable[[], None],
+        profile: Callable[[], Profile],
+        heard: Callable[[Profiles], None],
     ) -> None:
         self._kafka = kafka
         self._settings = settings
         self._tenure = tenure
         self._changed = changed
+        self._profile = profile
+        self._tell = heard
+        self._profiles: Profiles = ()  # as the group told them last
+        self._announced: Profile | None = None  # ours, since it was last told
         self._consumer: Any = None
         self._replaced = False
         self._closed = False
@@ -157,7 +166,7 @@ class GroupClient:
             session_timeout_ms=_ms(settings.session_timeout_s),
             heartbeat_interval_ms=_ms(settings.heartbeat_interval_s),
             rebalance_timeout_ms=_ms(settings.rebalance_timeout_s),
-            partition_assignment_strategy=[_new_assignor()],
+            partition_assignment_strategy=[new_assignor(self._profile, self._heard)],
             enable_auto_commit=False,
             auto_offset_reset="latest",
         )
@@ -198,6 +207,24 @@ class GroupClient:
         within_session = _now_s() < self._tenure.alive_s + self._settings.session_timeout_s
         return code == _FENCED_INSTANCE or (unknown and within_session)
 
+    def announce(self) -> None:
+        """Let the others hear our profile if it is not what they know: by a rebalance, in which nothing moves."""
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        ours = self._profile()
+        # A leader that tells nothing is an older one, and would not tell more if it were asked again.
+        if self._closed or coordinator is None or not self._profiles or ours in (*self._profiles, self._announced):
+            return
+        self._announced = ours
+        coordinator.request_rejoin()
+
+    def _heard(self, profiles: Profiles) -> None:
+        if self._closed:
+            return
+        self._profiles = profiles
+        if self._profile() in profiles:
+            self._announced = None
+        self._tell(profiles)
+
     def rebalance_began(self) -> None:
         """For the listener."""
         if not self._closed:
@@ -212,6 +239,7 @@ class GroupClient:
                 assignor.on_generation_assignment(coordinator.generation)
             self._tenure.assigned((partition.partition for partition in assigned), _now_s())
             self._changed()
+            self.announce()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -223,21 +251,6 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self._client.settled(assigned)
-
-
-def _new_assignor() -> type[StickyPartitionAssignor]:
-    """aiokafka's sticky assignor keeps its memory in the class: a class for each client."""
-
-    class OwnMemory(StickyPartitionAssignor):  # type: ignore[misc]  # aiokafka has no types
-        @classmethod
-        def assign(cls, cluster: Any, members: Mapping[str, Any]) -> Any:
-            """Refuses to hand out nothing: brokers that have just started may not know the topic yet."""
-            for topic in {topic for member in members.values() for topic in member.subscription}:
-                if not cluster.partitions_for_topic(topic):
-                    raise KafkaError(f"{NO_PARTITIONS} {topic}")
-            return super().assign(cluster, members)
-
-    return OwnMemory
 
 
 def _ms(seconds: float) -> int:

@@ -30,9 +30,10 @@ from aiokafka.errors import (
 from collector.errors import StartRefused
 from collector.kafka.committed_reader import BACKOFF_FIRST_S, next_backoff_s
 from collector.kafka.errors import KafkaUnreachable, describe
-from collector.kafka.group_client import NO_PARTITIONS, GroupClient, InstanceTaken
+from collector.kafka.group_client import GroupClient, InstanceTaken
 from collector.kafka.leave_group import remove_member
 from collector.kafka.membership_settings import MembershipSettings
+from collector.kafka.profiles import NO_PARTITIONS, Profile, Profiles
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.tenure import Tenure
 from collector.kafka.topics import look_again
@@ -68,6 +69,8 @@ class ShardMembership:
         settings: of the membership.
         changed: called in the event loop with each new set of shards, when it differs from the one before; the first
             one before is empty. It must not block, and what it raises ends ``run``.
+        profile: what the other members are told about this one; see `announce`.
+        heard: called with the profiles of all members whenever the group settles.
         rng: jitter of the pauses.
     """
 
@@ -77,11 +80,15 @@ class ShardMembership:
         settings: MembershipSettings,
         *,
         changed: Callable[[frozenset[int]], None],
+        profile: Profile | None = None,
+        heard: Callable[[Profiles], None] = lambda profiles: None,
         rng: random.Random | None = None,
     ) -> None:
         self._kafka = kafka
         self._settings = settings
         self._changed = changed
+        self._profile: Profile = profile or {}
+        self._heard = heard
         self._rng = rng or random.Random()
         self._group_id = settings.group(kafka)
         self._tenure = Tenure(
@@ -106,6 +113,12 @@ class ShardMembership:
     def is_member(self) -> bool:
         """Whether the group counts us in now and has told us our share, be it nothing. Call it in the event loop."""
         return self._tenure.is_member(_now_s())
+
+    def announce(self, profile: Profile) -> None:
+        """From now on this is what the other members are told; they hear it soon."""
+        self._profile = profile
+        if self._client is not None:
+            self._client.announce()
 
     async def run(self) -> None:
         """Joins, and stays a member until cancelled or until ``leave``.
@@ -188,7 +201,12 @@ class ShardMembership:
         while True:
             began_s = _now_s()
             client = self._client = GroupClient(
-                self._kafka, self._settings, tenure=self._tenure, changed=self._noted.set
+                self._kafka,
+                self._settings,
+                tenure=self._tenure,
+                changed=self._noted.set,
+                profile=lambda: self._profile,
+                heard=self._heard,
             )
             try:
                 error = await self._use(client)

@@ -47,3 +47,8 @@ class AutomaticInstance:
             host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:HOST_LENGTH_MAX] or "worker"
             self._held, self.instance_id = holder, f"{host}.{number}"
             return
+
+    def close(self) -> None:
+        """Let somebody else have the name."""
+        if self._held is not None:
+            self._held.close()

@@ -11,6 +11,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from collector.config import Config
 from collector.errors import CollectorError, StartRefused
 from collector.kafka.logs import limit_client_logs
 from collector.kafka.membership import ShardMembership
+from collector.service.agreement import Agreement, profile_of
 from collector.service.assembly import ShardFactory
 from collector.service.instance import AutomaticInstance
 from collector.service.ownership import ONCE_FAILURES_MAX, ShardKeeper
@@ -94,12 +96,19 @@ class _Service:
         self._stopping = anyio.Event()
         self._working = anyio.CancelScope()
         self._keeper: ShardKeeper | None = None
+        self._worker = ""
+        self._membership: ShardMembership | None = None
+        self._agreement: Agreement | None = None
 
     def reconfigure(self, config: Config) -> None:
         """Collect other organizations from now on."""
         self._config = config
         if self._keeper is not None:
             self._keeper.reconfigure(config)
+        if self._membership is not None and self._agreement is not None:
+            ours = profile_of(config, self._worker)
+            self._agreement.changed(ours)
+            self._membership.announce(ours)
 
     async def run(self, reload: Reload | None) -> int:
         code = 1
@@ -156,7 +165,12 @@ class _Service:
         automatic = AutomaticInstance(self._config.kafka.group_id) if self._config.kafka.instance_id is None else None
         settings = membership_settings(self._config.kafka, automatic.instance_id if automatic else None)
         kafka = kafka_settings(self._config.kafka)
-        membership = ShardMembership(kafka, settings, changed=keeper.own)
+        self._worker = settings.instance_id or f"{socket.gethostname()}:{os.getpid()}"
+        ours = profile_of(self._config, self._worker)
+        agreement = self._agreement = Agreement(ours, self.ownership.compared)
+        membership = self._membership = ShardMembership(
+            kafka, settings, changed=keeper.own, profile=ours, heard=agreement.heard
+        )
         self.ownership.joined(GroupStatus(settings.group(kafka), settings.instance_id, lambda: membership.is_member))
         background.start_soon(membership.run)
         try:

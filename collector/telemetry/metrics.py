@@ -84,6 +84,9 @@ class Metrics:
         self.configuration_taken = gauge(
             "configuration_taken", "1: the configuration that was read last is in use; 0: it was refused.", []
         )
+        self.workers_differing = gauge(
+            "workers_differing", "Other workers of the group that have another configuration.", []
+        )
         self.group_member = gauge("group_member", "1: this process is a member of the group of workers.", [])
 
     def total(self, counter: Counter) -> int:

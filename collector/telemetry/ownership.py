@@ -7,6 +7,7 @@ collects by now is taken away, so that two workers never show two truths.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -27,6 +28,7 @@ class OwnershipTelemetry:
         self._board = board
         self._log = structlog.get_logger("collector.ownership")
         self._ours: frozenset[int] = frozenset()
+        self._differing: dict[str, tuple[str, ...]] = {}
 
     def placed(self, organizations: Mapping[int, Sequence[str]]) -> None:
         """Which organizations are on which shards, as configured now."""
@@ -49,6 +51,27 @@ class OwnershipTelemetry:
         """This process shares the shards with others."""
         self._board.group = group
         self._metrics.group_member.set_function(lambda: float(group.is_member()))
+
+    def compared(self, others: Sequence[tuple[Mapping[str, Any], tuple[str, ...]]]) -> None:
+        """The other workers of the group, and in what their configuration differs from ours."""
+        self._board.workers = [
+            {"worker": other.get("worker"), "organizations": other.get("count"), "differs": list(differs)}
+            for other, differs in others
+        ]
+        differing = {str(other.get("worker")): (other, differs) for other, differs in others if differs}
+        self._metrics.workers_differing.set(len(differing))
+        for worker, (other, differs) in differing.items():
+            if self._differing.get(worker) != differs:
+                self._log.warning(
+                    "another worker has another configuration",
+                    worker=worker,
+                    differs=differs,
+                    organizations_there=other.get("count"),
+                    hint="give all workers the same: an organization whose worker does not know it is not collected",
+                )
+        if self._differing and not differing:
+            self._log.info("all workers have the same configuration")
+        self._differing = {worker: differs for worker, (_, differs) in differing.items()}
 
     def assigned(self, ours: frozenset[int]) -> None:
         """These shards are ours from now on, and no others."""

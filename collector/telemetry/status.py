@@ -162,6 +162,7 @@ class StatusBoard:
         self.shards: dict[int, ShardStatus] = {}
         self.configuration_problem: str | None = None  # why the last one that was read is not in use
         self.restart_keys: tuple[str, ...] = ()  # whose values wait for a restart
+        self.workers: list[dict[str, Any]] = []  # the others: what they say about themselves, and what differs
         self.group: GroupStatus | None = None  # None: alone, all shards are ours
         self.last_events: deque[dict[str, Any]] = deque(maxlen=LAST_EVENTS)
 
@@ -188,7 +189,12 @@ class StatusBoard:
             "configuration": {"problem": self.configuration_problem, "needs_restart": list(self.restart_keys)},
             "group": None
             if self.group is None
-            else {"id": self.group.group, "instance": self.group.instance, "member": self.group.is_member()},
+            else {
+                "id": self.group.group,
+                "instance": self.group.instance,
+                "member": self.group.is_member(),
+                "others": self.workers,
+            },
             "started_at": self._started_at,
             "uptime_s": self._wall() - self._started_at,
             "shards": [
