@@ -9,6 +9,7 @@ import orjson
 
 from tests.mutants.kafka_faults import FAULTS
 from tests.mutants.runner import Mistake
+from tests.mutants.workers import WORKERS
 
 # ruff: noqa: E501 - a line that is right and the one that breaks it stand as they are
 
@@ -431,4 +432,4 @@ def _lines() -> tuple[Mistake, ...]:
 
 
 LINES = _lines()
-MISTAKES = KAFKA + FAULTS + CORE + SOURCE + SIMULATION + LINES
+MISTAKES = KAFKA + FAULTS + WORKERS + CORE + SOURCE + SIMULATION + LINES

@@ -21,7 +21,7 @@ from random import Random
 import anyio
 
 from collector.core.model import Publication, Record
-from collector.errors import PublishFailed, RecordsRejected
+from collector.errors import Fenced, PublishFailed, RecordsRejected
 from tests.simulation.process import Process
 from tests.simulation.trace import Trace
 
@@ -152,7 +152,7 @@ class FakeCluster:
         owned = self._shards[shard]
         if owned.barrier != barrier:
             self.fencings += 1
-            raise PublishFailed("fenced: a newer owner has written its barrier")
+            raise Fenced("fenced: a newer owner has written its barrier")
         return dict(owned.state)
 
     # --- what happens at the broker -----------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class FakeCluster:
         if owned.epoch != epoch:
             self.fencings += 1
             self._trace.add(f"kafka: shard {shard} epoch {epoch} is fenced by {owned.epoch}")
-            raise PublishFailed("fenced")
+            raise Fenced("fenced")
 
     def _decide(self, shard: int) -> None:
         """Commits that were on their way have arrived by now."""

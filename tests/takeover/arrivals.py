@@ -1,5 +1,6 @@
 """When events of which organization became readable: librdkafka, read committed, in a thread of its own."""
 
+import itertools
 import threading
 import time
 from collections import defaultdict
@@ -49,10 +50,11 @@ class Arrivals:
         self._thread.join()
         self._consumer.close()
 
-    def last_before(self, organization: str, moment: float) -> float | None:
-        """When the last event of an organization arrived before a moment of the monotonic clock."""
+    def longest_silence(self, organization: str, since: float) -> float:
+        """The longest time between two events of an organization that ended after a moment of the monotonic clock."""
         with self._lock:
-            return max((at for at in self._seen[organization] if at < moment), default=None)
+            times = list(self._seen[organization])
+        return max((after - before for before, after in itertools.pairwise(times) if after > since), default=0.0)
 
     def first_after(self, organization: str, moment: float) -> float | None:
         """When the first one arrived after it; None: not yet."""
