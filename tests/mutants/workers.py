@@ -12,7 +12,7 @@ WORKERS = (
     Mistake(
         "a successor does not know what was published",
         "collector/organization/loop.py",
-        "self._memory = predecessor._memory",
+        "self._memory = self._walker.memory = predecessor._memory",
         "pass",
         (f"{CHANGES}::test_a_changed_one_goes_on_where_it_was",),
     ),

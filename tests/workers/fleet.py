@@ -19,10 +19,10 @@ from tests.end_to_end.processes import Simulator, end, simulator, start_collecto
 from tests.end_to_end.topics import Committed, read_committed
 
 ORGANIZATIONS = 10
-SETTLED_DEADLINE_S = 60.0
+SETTLED_DEADLINE_S = 150.0
 """For workers to start, join, and restore what they are given, on a machine that does much else."""
 
-DELIVERED_DEADLINE_S = 90.0
+DELIVERED_DEADLINE_S = 150.0
 ASK_TIMEOUT_S = 5.0
 
 TENANTS = (

@@ -7,7 +7,7 @@ import pytest
 from tests.kafka_fixtures import KafkaCluster
 from tests.workers.fleet import Worker, fleet
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PATIENT = 'session_timeout = "2m"\n'
 ANOTHER = "another worker has another configuration"

@@ -9,7 +9,7 @@ import pytest
 from tests.kafka_fixtures import KafkaCluster
 from tests.workers.fleet import Fleet, Worker, fleet, name_of
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ONE_SHARD = "shards = 1\n"
 """All organizations are neighbours."""

@@ -10,9 +10,9 @@ from tests.end_to_end.processes import clean_environment, command
 from tests.kafka_fixtures import KafkaCluster
 from tests.workers.fleet import fleet
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
-QUICK = 'session_timeout = "4s"\n'
+QUICK = 'session_timeout = "8s"\n'
 """Long enough for a busy machine, short enough to wait for."""
 
 PATIENT = 'session_timeout = "2m"\n'
