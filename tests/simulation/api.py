@@ -121,12 +121,11 @@ class Switches:
 class _Asker:
     """What a process may be excused for."""
 
-    in_flight: int = 0
     knows_since: float = math.inf  # when it was answered first
     window: float = -math.inf
     spent: int = 0
     refused: int = 0
-    may_be_refused: int = 1
+    told_at: float = math.inf  # when it heard of its first refusal in this quota window
 
 
 class SimulatedApi:
@@ -237,35 +236,35 @@ class SimulatedApi:
         process.check()
         off, rng = self.switches, self._rng
         asker = self._askers.setdefault(source.name, _Asker())
-        asker.in_flight += 1
+        left = server_time()
         what = "list" if request is None else f"{request.aid} {_told(request)}"
         self._trace.add(f"{self.name}: {process.name} asks {what}")
-        try:
-            latency_s = rng.uniform(*off.latency_s)
+        latency_s = rng.uniform(*off.latency_s)
+        await process.pause(latency_s / 2)
+        now = server_time()
+        self.requests += 1
+        if off.outage is Outage.SILENT:
+            await process.pause(self.request_timeout_s)
+            raise ApiRejected(Rejection.UNREACHABLE, "no answer", NO_ANSWER)
+        if off.outage is not None:
+            status, kind = _REJECTIONS[off.outage]
             await process.pause(latency_s / 2)
-            now = server_time()
-            self.requests += 1
-            if off.outage is Outage.SILENT:
-                await process.pause(self.request_timeout_s)
-                raise ApiRejected(Rejection.UNREACHABLE, "no answer", NO_ANSWER)
-            if off.outage is not None:
-                status, kind = _REJECTIONS[off.outage]
-                await process.pause(latency_s / 2)
-                raise ApiRejected(kind, str(status), Answer(status, None, EpochS(float(int(now)))))
-            status, quota, date = self._count(asker, source.name, now)
-            lot = rng.random()
-            await process.pause(latency_s / 2)
-            if status == 200 and lot < off.lost_share:
-                await process.pause(self.request_timeout_s)
-                raise ApiRejected(Rejection.UNREACHABLE, "the answer was lost", NO_ANSWER)
-            asker.knows_since = min(asker.knows_since, server_time())
-        finally:
-            asker.in_flight -= 1
+            raise ApiRejected(kind, str(status), Answer(status, None, EpochS(float(int(now)))))
+        status, quota, date = self._count(asker, source.name, now, left)
+        window = asker.window
+        lot = rng.random()
+        await process.pause(latency_s / 2)
+        if status == 200 and lot < off.lost_share:
+            await process.pause(self.request_timeout_s)
+            raise ApiRejected(Rejection.UNREACHABLE, "the answer was lost", NO_ANSWER)
+        asker.knows_since = min(asker.knows_since, server_time())
+        if status == 429 and asker.window == window:
+            asker.told_at = min(asker.told_at, server_time())
         answer = Answer(status, *self._as_told(quota, date))
         self._trouble(request, answer)
         return answer
 
-    def _count(self, asker: _Asker, name: str, now: float) -> tuple[int, Quota, EpochS]:
+    def _count(self, asker: _Asker, name: str, now: float, left: float) -> tuple[int, Quota, EpochS]:
         """Spend what others spent by now, then one request of ours; judge a refusal."""
         off, quota = self.switches, self.quota
         elapsed = min(1.0, max(0.0, (now - quota.window_start) / WINDOW_S))
@@ -277,9 +276,9 @@ class SimulatedApi:
             quota.request(now, ours=False)
         status, told, date = quota.request(now)
         if asker.window != quota.window_start:
-            asker.window, asker.spent, asker.refused = quota.window_start, 0, 0
+            asker.window, asker.spent, asker.refused, asker.told_at = quota.window_start, 0, 0, math.inf
         if status == 429:
-            self._refuse(asker, name, now)
+            self._refuse(asker, name, now, left)
         else:
             asker.spent += 1
             self._judge_share(asker, name, now)
@@ -300,12 +299,10 @@ class SimulatedApi:
         """What is left to others."""
         return math.ceil(self.quota.limit * (1.0 - self._quota_share) - 1e-9)
 
-    def _refuse(self, asker: _Asker, name: str, now: float) -> None:
+    def _refuse(self, asker: _Asker, name: str, now: float, left: float) -> None:
         self.refused += 1
         quota, off = self.quota, self.switches
-        if asker.refused == 0:
-            asker.may_be_refused = asker.in_flight
-        asker.refused += 1
+        asker.refused += left >= asker.told_at  # what left before could not know
         others = quota.spent - asker.spent
         lied = off.lies or now < self._lied_until
         explained = (
@@ -320,8 +317,8 @@ class SimulatedApi:
         self._trace.add(f"{self.name}: 429 for {name}")
         if not explained:
             self.unexplained.append(f"{said}: no cause")
-        if asker.refused > asker.may_be_refused + (3 if lied else 0):
-            self.unexplained.append(f"{said}: refused {asker.refused} times in one quota window")
+        if asker.refused > (3 if lied else 0):
+            self.unexplained.append(f"{said}: asked {asker.refused} times after a refusal in one quota window")
 
     def _as_told(self, quota: Quota, date: EpochS) -> tuple[Quota, EpochS]:
         off = self.switches

@@ -36,7 +36,7 @@ from tests.simulation.worker import OrganizationPlan, Parts
 SHARDS = 4
 NAMES = ("acme", "globex", "initech", "umbrella")
 WORKERS_MAX = 4
-POLLS_FIRST_DAY, POLLS_A_DAY = 2_000, 1_000
+POLLS_FIRST_DAY, POLLS_A_DAY = 500, 800
 POLL_INTERVAL_MIN_S = 60.0
 """How often account groups are polled: so that a day takes seconds and a month a minute or two."""
 
