@@ -50,5 +50,9 @@ class StdoutSink:
         except BrokenPipeError as error:
             raise PublishFailed("standard output was closed") from error
 
+    async def read_again(self) -> dict[str, bytes]:
+        """Nothing is kept."""
+        return {}
+
     async def close(self) -> None:
         """Nothing to close."""

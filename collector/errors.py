@@ -6,9 +6,11 @@
     ├── SourceError            the organization's loop: what the API answered decides when to ask again
     │   ├── ApiRejected        an answer other than a page, or no answer at all
     │   └── PageMalformed      an answer 200 that is not a page
+    ├── OrganizationStalled    the shard: the organization starts over alone
     └── PublishFailed          the shard: the outcome is UNKNOWN; forget the memory and restore
         ├── Fenced             and another owner has the shard, or the transaction took too long for the broker
-        └── RecordsRejected    and Kafka refuses records for what is in them: their account group is parked
+        ├── RecordsRejected    and Kafka refuses records for what is in them: their account group is parked
+        └── Stalled            and the sink overran its own deadlines: the watchdog gave it up
 
 An error never carries a credential, a request header or a next link (it may hold one).
 """
@@ -71,12 +73,29 @@ class PageMalformed(SourceError):
     """The API answered 200 with a body that is no page: broken off, too large, of another shape."""
 
 
+class OrganizationStalled(CollectorError):
+    """An organization waits beyond every deadline; the watchdog starts it over, and the message says where it stood."""
+
+
 class PublishFailed(CollectorError):
     """A transaction did not end as known. It may be readable or not: only a restore can tell."""
 
 
 class Fenced(PublishFailed):
     """Our producer counts no more: a newer one of the same shard, or a transaction or a pause that was too long."""
+
+
+class Stalled(PublishFailed):
+    """The sink did not come back by its own deadlines; it was given up.
+
+    Args:
+        part: what it was doing: ``commit`` or ``restore``.
+        waited_s: for how long.
+    """
+
+    def __init__(self, part: str, waited_s: float) -> None:
+        super().__init__(f"{part}: the sink did not come back for {waited_s:g} s, beyond all of its own deadlines")
+        self.part = part
 
 
 class RecordsRejected(PublishFailed):

@@ -55,6 +55,14 @@ class Sink(Protocol):
             PublishFailed: the outcome is unknown; the sink is unusable.
         """
 
+    async def read_again(self) -> dict[str, bytes]:
+        """The shard's durable state as it is now, all that was published included, while we own it.
+
+        Raises:
+            PublishFailed: it could not be read; the sink is unusable.
+            StartRefused: as from `open`.
+        """
+
     @property
     def worn_out(self) -> bool:
         """Whether it should be replaced by a new one at the next quiet moment."""

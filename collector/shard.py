@@ -3,6 +3,10 @@
 Rule: the only home of ``except Exception``. Whatever fails, the answer is the same: forget the memory, close the sink
 under its deadlines, back off, open a new sink, restore. A publication is never tried again by hand.
 
+What fails in one organization alone is that organization's: it starts over by itself, from the state that is read again
+between two transactions, and the pages of the others go on. So does one that the watchdog finds waiting beyond every
+deadline. Only a failure of the sink, which all share, starts the whole shard over.
+
 Pages that wait for the same producer share one transaction (group commit), because a transaction costs some 20 ms
 whatever is in it. After records were refused for what is in them, `Isolation` says who has to go alone.
 """
@@ -10,7 +14,8 @@ whatever is in it. After records were refused for what is in them, `Isolation` s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -19,8 +24,18 @@ import anyio
 from anyio.abc import TaskGroup
 
 from collector.core.isolation import Isolation
-from collector.core.model import MonoS, Owner, Publication, Record, StateChange
-from collector.errors import Fenced, PublishFailed, RecordsRejected, StartRefused
+from collector.core.model import MonoS, Owner, Publication, Record, State, StateChange
+from collector.core.restarts import REST_MAX_S, Restarts
+from collector.core.watchdog import GRACE_S, LOOK_EVERY_S, Stall
+from collector.errors import (
+    CollectorError,
+    Fenced,
+    OrganizationStalled,
+    PublishFailed,
+    RecordsRejected,
+    Stalled,
+    StartRefused,
+)
 from collector.organization import Organization
 from collector.organization.gate import OrganizationStopped
 from collector.organization.memory import organizations_in
@@ -36,6 +51,21 @@ BACKOFF_MAX_S = 30.0
 
 STEADY_S = 60.0
 """Unless we were fenced sooner than this after a restore: two workers that both believe must calm down."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkDeadlines:
+    """What a sink may take by its own deadlines, seconds; `GRACE_S` later it is given up.
+
+    Args:
+        open_s: for `Sink.open` and `Sink.read_again`.
+        publish_s: for `Sink.publish`.
+        close_s: for `Sink.close`.
+    """
+
+    open_s: float = 730.0
+    publish_s: float = 20.0
+    close_s: float = 4.0
 
 
 Owners = Sequence[Owner | None]
@@ -57,11 +87,19 @@ class ShardObserver(Protocol):
     def removed(self, shard: int, organization: str) -> None:
         """An organization was taken off the shard and has come to its end."""
 
+    def organization_failed(self, organization: str, error: Exception, retry_s: float) -> None:
+        """An organization failed alone and rests before it starts over; the others go on."""
+
+    def organization_restored(self, organization: str) -> None:
+        """It has started over, from what is durable."""
+
 
 @dataclass(slots=True)
 class _Waiting:
-    publication: Publication
+    publication: Publication | None
+    """None: the state is to be read again."""
     committed: anyio.Event = field(default_factory=anyio.Event)
+    state: State = field(default_factory=dict)
 
 
 class GroupCommit:
@@ -71,6 +109,7 @@ class GroupCommit:
         sink: the shard's open sink.
         committed: told of every transaction: records in it, whose publications.
         may_share: whether an account group's publications may go together with those of others.
+        deadlines: of the sink.
     """
 
     def __init__(
@@ -79,7 +118,9 @@ class GroupCommit:
         committed: Callable[[int, Owners], None],
         *,
         may_share: Callable[[Owner | None], bool] = lambda owner: True,
+        deadlines: SinkDeadlines = SinkDeadlines(),
     ) -> None:
+        self._deadlines = deadlines
         self._sink = sink
         self._committed = committed
         self._may_share = may_share
@@ -96,6 +137,18 @@ class GroupCommit:
         self._arrived.set()
         await waiting.committed.wait()
 
+    async def read_again(self) -> State:
+        """The durable state behind all that was handed in before, whether somebody still waits for it or not.
+
+        Others' publications wait meanwhile: nothing is written that this reader could mistake for a newer owner's.
+        Never returns when it fails: `run` raises instead.
+        """
+        waiting = _Waiting(None)
+        self._waiting.append(waiting)
+        self._arrived.set()
+        await waiting.committed.wait()
+        return waiting.state
+
     def close(self) -> None:
         """Let `run` return once nothing waits any more."""
         self._closing = True
@@ -106,20 +159,25 @@ class GroupCommit:
 
         Raises:
             PublishFailed: the outcome of a transaction is unknown; everything that waited must be forgotten.
+            StartRefused: the state was read again, and is not ours to read.
         """
         while self._waiting or not self._closing:
             if not self._waiting:
                 await self._arrived.wait()
                 self._arrived = anyio.Event()
                 continue
+            if self._waiting[0].publication is None:
+                await self._read(self._waiting.pop(0))
+                continue
             group = self._next_group()
             records: list[Record] = []
             changes: list[StateChange] = []
-            for waiting in group:
-                records.extend(waiting.publication.records)
-                changes.extend(waiting.publication.changes)
-            self.under_way = [waiting.publication.owner for waiting in group]
-            with anyio.CancelScope(shield=True):  # bounded by the sink's own deadlines
+            publications = [waiting.publication for waiting in group if waiting.publication is not None]
+            for publication in publications:
+                records.extend(publication.records)
+                changes.extend(publication.changes)
+            self.under_way = [publication.owner for publication in publications]
+            with _give_up_after(self._deadlines.publish_s, "commit"):
                 await self._sink.publish(Publication(records, changes))
             self._committed(len(records), self.under_way)
             for waiting in group:
@@ -127,9 +185,16 @@ class GroupCommit:
             if self._sink.worn_out:
                 raise PublishFailed("the producer is due for replacement (sequence numbers would wrap)")
 
+    async def _read(self, waiting: _Waiting) -> None:
+        with _give_up_after(self._deadlines.open_s, "restore"):
+            waiting.state = await self._sink.read_again()
+        waiting.committed.set()
+
     def _next_group(self) -> list[_Waiting]:
         count, records = 0, 0
         for waiting in self._waiting:
+            if waiting.publication is None:
+                break
             records += len(waiting.publication.records)
             alone = not self._may_share(waiting.publication.owner)
             if count and (alone or records > TRANSACTION_RECORDS_MAX):
@@ -139,6 +204,15 @@ class GroupCommit:
                 break
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
+
+
+@contextmanager
+def _give_up_after(deadline_s: float, part: str) -> Iterator[None]:
+    """A call of the sink that nobody else may cut off; raises `Stalled` when its own deadlines did not end it."""
+    with anyio.move_on_after(deadline_s + GRACE_S, shield=True) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise Stalled(part, deadline_s + GRACE_S)
 
 
 class _StartAgain(Exception):
@@ -155,6 +229,7 @@ class Shard:
         rng: jitter.
         monotonic: local monotonic clock.
         observer: is told what happens.
+        deadlines: of its sinks.
     """
 
     def __init__(
@@ -166,22 +241,30 @@ class Shard:
         rng: random.Random,
         monotonic: Callable[[], float],
         observer: ShardObserver,
+        deadlines: SinkDeadlines = SinkDeadlines(),
     ) -> None:
         self.number = number
+        self._deadlines = deadlines
         self.organizations = list(organizations)
         self._open_sink = open_sink
         self._rng = rng
         self._monotonic = monotonic
         self._observer = observer
         # All mutable state: whether it ends; of organizations: how one is started while the shard is held, who works
-        # under each name, who takes a place next, of whom only Kafka knows, and who is not closed yet; commits so far.
+        # under each name, who takes a place next, of whom only Kafka knows, who is not closed yet, whose work can be
+        # cut off, why it was, how often it failed, and what only an operator can mend; commits so far.
         self._drained = anyio.Event()
         self._start: Callable[[Organization], None] | None = None
         self._working: dict[str, Organization] = {}
         self._successors: dict[str, Organization] = {}
         self._only_durable: set[str] = set()
         self._retired: list[Organization] = []
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._stalls: dict[str, Stall] = {}
+        self._restarts: dict[str, Restarts] = {}
+        self._hopeless: dict[str, CollectorError] = {}
         self._commits = 0
+        self._failures_max: int | None = None
         self._restored_at = 0.0
         self._isolation = Isolation()
 
@@ -234,11 +317,11 @@ class Shard:
             failures_max: give up after so many failures in a row; None: never.
 
         Raises:
-            StartRefused: an operator must act.
-            OrganizationStopped: see `Organization.run`.
+            StartRefused: an operator must act: for the shard, or for every organization on it.
+            OrganizationStopped: see `Organization.run`; once the others have come to their end.
             PublishFailed: ``failures_max`` failures in a row.
         """
-        failures = 0
+        failures, self._failures_max = 0, failures_max
         while not self._drained.is_set():
             committed_before = self._commits
             try:
@@ -263,32 +346,41 @@ class Shard:
         started = self._monotonic()
         sink = self._open_sink()
         try:
-            state = await sink.open()
+            with anyio.move_on_after(self._deadlines.open_s + GRACE_S) as opening:
+                state = await sink.open()
+            if opening.cancelled_caught:
+                raise Stalled("restore", self._deadlines.open_s + GRACE_S)
             for organization in self.organizations:
                 organization.restore(state)
             self._only_durable = organizations_in(state) - {each.settings.name for each in self.organizations}
             self._restored_at = self._monotonic()
             self._observer.restored(self.number, len(state), self._monotonic() - started)
             del state
-            commit = GroupCommit(sink, self._count, may_share=self._may_share)
+            commit = GroupCommit(sink, self._count, may_share=self._may_share, deadlines=self._deadlines)
+            self._hopeless.clear()
             try:
-                async with anyio.create_task_group() as committing:
-                    committing.start_soon(commit.run)
-                    async with anyio.create_task_group() as collecting:
-                        self._start = partial(self._start_in, collecting, commit, until_caught_up)
-                        for organization in self.organizations:
-                            self._start(organization)
-                    commit.close()
+                async with anyio.create_task_group() as watching:
+                    watching.start_soon(self._watch)
+                    async with anyio.create_task_group() as committing:
+                        committing.start_soon(commit.run)
+                        async with anyio.create_task_group() as collecting:
+                            self._start = partial(self._start_in, collecting, commit, until_caught_up)
+                            for organization in self.organizations:
+                                self._start(organization)
+                        commit.close()
+                    watching.cancel_scope.cancel()
             except Exception as error:
                 if isinstance(cause := _first_cause(error), RecordsRejected):
                     self._reject(commit.under_way, cause)
                 raise
+            if self._hopeless:
+                raise next(iter(self._hopeless.values()))
         finally:
             self._start = None
             self._successors.clear()
             for name in list(self._working):
                 self._ended(name)
-            with anyio.CancelScope(shield=True):  # bounded by the sink's own deadlines
+            with anyio.move_on_after(self._deadlines.close_s + GRACE_S, shield=True):
                 await sink.close()
 
     def _start_in(
@@ -305,21 +397,81 @@ class Shard:
         raise _StartAgain
 
     async def _collect(self, name: str, commit: GroupCommit, until_caught_up: bool) -> None:
-        """Run an organization, and then whoever was put in its place."""
+        """Run an organization, again whenever it fails alone, and then whoever was put in its place."""
         while True:
             organization = self._working[name]
-            await organization.run(commit.publish, until_caught_up=until_caught_up)
+            failure = await self._run(organization, commit, until_caught_up)
+            if failure is not None and await self._starts_over(organization, failure, commit, until_caught_up):
+                continue
             if organization in self._retired:
                 await organization.aclose()
                 self._retired.remove(organization)
             successor = self._successors.pop(name, None)
             if successor is None:
                 return self._ended(name)
-            if not successor.succeeds(organization):
+            if failure is not None or not successor.succeeds(organization):
                 raise _StartAgain
             successor.succeed(organization)
             self._only_durable.discard(name)
             self._working[name] = successor
+
+    async def _run(self, organization: Organization, commit: GroupCommit, until_caught_up: bool) -> Exception | None:
+        """Run an organization; returns what went wrong in it alone, if something did."""
+        name = organization.settings.name
+        self._restarts.setdefault(name, Restarts()).started(MonoS(self._monotonic()))
+        scope = self._scopes[name] = anyio.CancelScope()
+        try:
+            with scope:
+                await organization.run(commit.publish, until_caught_up=until_caught_up)
+        except Exception as error:
+            cause = _first_cause(error)
+            if isinstance(cause, PublishFailed):
+                raise  # the sink's, and that is everybody's
+            return cause
+        finally:
+            del self._scopes[name]
+        stall = self._stalls.pop(name, None)
+        return OrganizationStalled(str(stall)) if scope.cancelled_caught else None
+
+    async def _starts_over(
+        self, organization: Organization, failure: Exception, commit: GroupCommit, until_caught_up: bool
+    ) -> bool:
+        """Give an organization that failed its rest and what is durable; returns False when it has come to its end.
+
+        Its memory may be ahead of or behind what is durable, because a page that it handed in may have been committed
+        without it: so it never runs on without being restored.
+        """
+        name = organization.settings.name
+        restarts = self._restarts[name]
+        retry_s = restarts.failed(MonoS(self._monotonic()), self._rng.random())
+        if isinstance(failure, StartRefused | OrganizationStopped):
+            retry_s = REST_MAX_S
+            self._hopeless[name] = failure
+            if until_caught_up:
+                return False
+            if self._hopeless.keys() >= {each.settings.name for each in self.organizations}:
+                raise failure
+        if self._failures_max is not None and restarts.in_a_row >= self._failures_max:
+            organization.given_up["*"] = f"failed {self._failures_max} times in a row: {failure}"
+            return False
+        self._observer.organization_failed(name, failure, retry_s)
+        if not await organization.rest(retry_s):
+            self._hopeless.pop(name, None)
+            return False
+        organization.restore(await commit.read_again())
+        self._hopeless.pop(name, None)
+        self._observer.organization_restored(name)
+        return True
+
+    async def _watch(self) -> None:
+        """Cut off whatever organization waits beyond every deadline; it then starts over."""
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            for name, scope in self._scopes.items():
+                stall = self._working[name].stall()
+                if stall is not None:
+                    self._stalls[name] = stall
+                    scope.cancel()
 
     def _ended(self, name: str) -> None:
         """Nobody works under this name any more."""

@@ -130,6 +130,16 @@ class OpenedSink:
             self._opener.failed(error)
             raise
 
+    async def read_again(self) -> dict[str, bytes]:
+        """See `TransactionalSink.read_again`."""
+        if self._sink is None:
+            raise PublishFailed(f"kafka: the sink of shard {self._shard} is not opened")
+        try:
+            return await self._sink.read_again()
+        except (PublishFailed, StartRefused) as error:
+            self._opener.failed(error)
+            raise
+
     async def close(self) -> None:
         """See `TransactionalSink.close`."""
         if self._sink is not None:

@@ -158,6 +158,26 @@ class TransactionalSink:
         self._phase = _Phase.READY
         self._records_sent += len(publication.records) + len(publication.changes)
 
+    async def read_again(self) -> dict[str, bytes]:
+        """Reads the shard's state up to a new barrier of ours; nothing is published meanwhile.
+
+        Raises:
+            Fenced: a newer owner.
+            PublishFailed: the state could not be read. The sink is finished: close it.
+            StartRefused: the partition holds what the collector did not write.
+        """
+        if self._phase is not _Phase.READY:
+            raise PublishFailed(f"kafka: the sink of shard {self._shard} is {self._phase.value}")
+        self._phase = _Phase.BUSY
+        try:
+            restored = await restore(self._settings, self._shard, await self._write_barrier())
+        except BaseException:
+            self._phase = _Phase.FAILED
+            raise
+        self._phase = _Phase.READY
+        restored.state.pop(ORIGIN_KEY, None)
+        return restored.state
+
     async def close(self) -> None:
         """Lets go of all connections, within two times ``close_timeout_s``. Never raises; may be called again.
 

@@ -10,7 +10,7 @@ minutes, far from the 100 answers 401 a minute after which ThousandEyes blocks a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from random import Random
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from collector.core.budget import NEVER, RequestBudget
 from collector.core.model import AccountGroupList, Answer, MonoS, Page
 from collector.core.quota_window import SentRequest
 from collector.core.server_clock import ServerClock
+from collector.core.watchdog import Watchdog
 from collector.errors import ApiRejected, CollectorError, Rejection, SourceError
 from collector.organization.settings import Observer
 from collector.organization.turnstile import Turnstile
@@ -67,6 +68,7 @@ class RequestGate:
         clock: local clocks.
         rng: jitter.
         observer: is told what happens.
+        request_timeout_s: what a request may last by the source's own deadlines, seconds.
     """
 
     def __init__(
@@ -78,14 +80,18 @@ class RequestGate:
         clock: Clock,
         rng: Random,
         observer: Observer,
+        request_timeout_s: float = 30.0,
     ) -> None:
         self._name = name
+        self._request_timeout_s = request_timeout_s
         self._fingerprint = fingerprint
         self._clock = clock
         self._observer = observer
         self.budget = RequestBudget(quota_share, rng)
         self.server_clock = ServerClock(clock.wall(), clock.monotonic())
         self.fail_when_closed = False
+        self.watchdog = Watchdog()
+        """Of every wait here that ends by itself; whoever queues for permission waits for one of them."""
         # All mutable state besides budget and clock: who waits, what is on its way, why the gate is closed.
         self._changed = anyio.Event()
         self._drained = anyio.Event()
@@ -125,23 +131,26 @@ class RequestGate:
     async def sleep(self, duration_s: float) -> None:
         """Sleep until something changes, ``duration_s`` at most; raises `Draining` when the service stops."""
         changed = self._changed
-        with anyio.move_on_after(max(duration_s, 0.0)):
+        with self._waiting("for its next turn", duration_s), anyio.move_on_after(max(duration_s, 0.0)):
             await changed.wait()
         if self.draining:
             raise Draining
 
     async def pause(self, duration_s: float) -> None:
         """Sleep for ``duration_s`` whatever changes; raises `Draining` when the service stops."""
-        with anyio.move_on_after(max(duration_s, 0.0)):
+        with self._waiting("in a pause", duration_s), anyio.move_on_after(max(duration_s, 0.0)):
             await self._drained.wait()
         if self.draining:
             raise Draining
 
-    async def ask(self, call: Callable[[], Awaitable[Result]], *, optional: bool = False) -> Result:
+    async def ask(
+        self, call: Callable[[], Awaitable[Result]], *, where: str = "list of account groups", optional: bool = False
+    ) -> Result:
         """Send one request when the budget allows it, and tell the budget what came of it.
 
         Args:
             call: sends the request.
+            where: what is asked for, for people.
             optional: the collector can do without; only wrong credentials close the gate then.
 
         Raises:
@@ -155,7 +164,8 @@ class RequestGate:
             with anyio.CancelScope() as scope:
                 self._asking.add(scope)
                 try:
-                    result = await call()
+                    with self._waiting(f"for the answer to a request ({where})", self._request_timeout_s):
+                        result = await call()
                 finally:
                     self._asking.discard(scope)
                 heard = result.answer
@@ -212,6 +222,9 @@ class RequestGate:
             self._reserved_by = None
             self._turnstile.leave()
 
+    def _waiting(self, where: str, may_last_s: float) -> AbstractContextManager[None]:
+        return self.watchdog.waiting(where, max(may_last_s, 0.0), self._clock.monotonic())
+
     def _tell_budget(self, request: SentRequest, answer: Answer | None) -> None:
         now = self._clock.monotonic()
         if answer is None:
@@ -260,7 +273,8 @@ class RequestGate:
             await self.sleep(min(ready - now, LOOK_AGAIN_S))
 
     async def _wait_for_credentials(self, now: MonoS) -> None:
-        fingerprint = await self._fingerprint()
+        with self._waiting("for its credentials", LOOK_AGAIN_S):
+            fingerprint = await self._fingerprint()
         if self._closed_fingerprint is None:
             self._closed_fingerprint = fingerprint
         if fingerprint != self._closed_fingerprint:

@@ -15,6 +15,7 @@ from collector.clock import Clock
 from collector.core.collect import PageCollector
 from collector.core.model import AccountGroup, EpochS, Lane, State
 from collector.core.schedule import PollSchedule, Turn
+from collector.core.watchdog import Stall
 from collector.errors import ApiRejected, RecordsRejected, Rejection, SourceError
 from collector.organization.gate import LOOK_AGAIN_S, Draining, Fingerprint, RequestGate
 from collector.organization.memory import OrganizationMemory
@@ -71,6 +72,7 @@ class Organization:
             clock=clock,
             rng=rng,
             observer=observer,
+            request_timeout_s=settings.request_timeout_s,
         )
         self._schedule = PollSchedule(settings.poll_interval_min_s, settings.poll_interval_max_s, rng)
         self._memory = OrganizationMemory(settings.name, settings.progress, settings.identity)
@@ -130,6 +132,18 @@ class Organization:
     def drain(self) -> None:
         """Ask nothing more; pages in hand are still published. `run` then returns."""
         self._gate.drain()
+
+    async def rest(self, duration_s: float) -> bool:
+        """Wait before it starts over; returns False at once when it is drained."""
+        try:
+            await self._gate.pause(duration_s)
+        except Draining:
+            return False
+        return True
+
+    def stall(self) -> Stall | None:
+        """What it waits for beyond every deadline, if it does; to be asked every `LOOK_EVERY_S`."""
+        return self._gate.watchdog.look(self._clock.monotonic())
 
     async def aclose(self) -> None:
         """Close the source."""

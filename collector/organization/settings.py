@@ -30,6 +30,7 @@ class OrganizationSettings:
         progress: see `ProgressSettings`.
         poll_interval_max_s: longest time between two walks while the quota suffices, seconds.
         identity: under which choices published sessions are remembered.
+        request_timeout_s: what a request may last by the source's own deadlines, seconds.
     """
 
     name: str
@@ -40,6 +41,7 @@ class OrganizationSettings:
     progress: ProgressSettings
     poll_interval_max_s: float = 900.0
     identity: IdentityForm = field(default_factory=IdentityForm)
+    request_timeout_s: float = 30.0
 
 
 class Observer(Protocol):

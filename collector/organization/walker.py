@@ -161,7 +161,9 @@ class Walker:
         for attempt in range(PAGE_TRIES):
             self._schedule.page(turn, self._clock.monotonic())
             try:
-                page = await self._gate.ask(lambda: self._source.fetch(walk.request))
+                page = await self._gate.ask(
+                    lambda: self._source.fetch(walk.request), where=f"account group {walk.aid}, {where(walk)}"
+                )
             except SourceError as error:
                 passing = isinstance(error, PageMalformed) or getattr(error, "kind", None) in ASK_AGAIN
                 if not passing or attempt + 1 == PAGE_TRIES:

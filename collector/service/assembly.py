@@ -15,7 +15,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from collector.clock import Clock
-from collector.composition import source_settings
+from collector.composition import kafka_settings, source_settings
 from collector.config import Config, OrganizationSection
 from collector.core.collect import Choices, PageCollector
 from collector.core.event import EventForm, EventKey, RecordTimestamp
@@ -26,13 +26,16 @@ from collector.core.schema import SessionSchema
 from collector.core.windows import Sweep
 from collector.organization import Organization, OrganizationSettings
 from collector.ports import Sink
-from collector.shard import Shard
+from collector.shard import Shard, SinkDeadlines
 from collector.sources.thousandeyes import Credentials, open_source
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.observers import OrganizationTelemetry, ShardTelemetry
 from collector.telemetry.status import StatusBoard
 
 SCHEMA_FILE = "user-session.v1.json"
+
+READING_MAX_S = 600.0
+"""For reading a state that makes progress: it is held in memory, and 4 GB of it come at 7 MB/s in this time."""
 
 RECORD_OVERHEAD_BYTES = 4_096
 """Key, headers and Kafka's own fields of a record, at most: ids and names have bounds of a kilobyte."""
@@ -62,6 +65,7 @@ def organization_settings(config: Config, section: OrganizationSection) -> Organ
         quota_share=section.quota_share,
         progress=progress_settings(config),
         identity=IdentityForm(Identity(config.events.identity), f"{section.api_version} {section.format}"),
+        request_timeout_s=section.request_timeout.total_seconds(),
     )
 
 
@@ -83,6 +87,15 @@ def progress_settings(config: Config) -> ProgressSettings:
 
 def _seconds(duration: timedelta) -> int:
     return int(duration.total_seconds())
+
+
+def sink_deadlines(config: Config) -> SinkDeadlines:
+    """What a sink may take by its own deadlines."""
+    kafka = kafka_settings(config.kafka)
+    transaction_s = kafka.send_timeout_s + kafka.commit_timeout_s
+    # Topics, the witness, the producer, the barrier, the origin, and a standstill of the reader at last.
+    opening_s = kafka.admin_timeout_s + 2 * kafka.restore_timeout_s + kafka.start_timeout_s + 2 * transaction_s
+    return SinkDeadlines(open_s=opening_s + READING_MAX_S, publish_s=transaction_s, close_s=2 * kafka.close_timeout_s)
 
 
 async def credentials_fingerprint(credentials: Credentials) -> str:
@@ -174,6 +187,7 @@ class ShardFactory:
             rng=random.Random(self._rng.random()),
             monotonic=self._clock.monotonic,
             observer=self._observer,
+            deadlines=sink_deadlines(self._config),
         )
 
     def organization(self, section: OrganizationSection) -> Organization:

@@ -5,7 +5,9 @@ for a moment is fenced, so nothing here has to be exact, but everything has to b
 
 A shard that is gained starts at once. One that is lost has `LOST_DRAIN_S` for the pages in hand; then it is cancelled,
 and what it was publishing ends under the sink's own deadlines. One that is gained again meanwhile starts anew when it
-has ended. A shard that fails starts over by itself, with growing pauses, for as long as it is ours.
+has ended. A shard that fails starts over by itself, with growing pauses, for as long as it is ours. One that only an
+operator can mend is tried again every few minutes, and says why each time; the others go on. When nothing else is left,
+the process ends.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from collector.telemetry.ownership import OwnershipTelemetry
 LOST_DRAIN_S = 5.0
 """For the pages in hand of a shard that another worker takes over; by then it usually has fenced us."""
 
+REFUSED_RETRY_S = 120.0
+"""A shard that only an operator can mend is tried again, and its remedy is in the log again, after so long."""
+
 ONCE_FAILURES_MAX = 6
 """``--once`` gives a shard up after so many failures in a row; a service goes on for ever."""
 
@@ -37,13 +42,15 @@ class _Kept:
     shard: Shard
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     is_lost: bool = False
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """Set when it shall not be tried again."""
 
 
 class ShardKeeper:
     """Keeps one task for each shard of ours.
 
-    Mutable state, all of it: which shards are ours, which run, whether all of it comes to its end, and what could not
-    be collected.
+    Mutable state, all of it: which shards are ours, which run, which wait for an operator, whether all of it comes to
+    its end, and what could not be collected.
 
     Args:
         factory: builds shards.
@@ -58,6 +65,7 @@ class ShardKeeper:
         observer.placed(factory.organizations_by_shard())
         self._ours: frozenset[int] = frozenset()
         self._kept: dict[int, _Kept] = {}
+        self._refused: dict[int, StartRefused] = {}
         self._is_draining = False
         self._changed = anyio.Event()
         self._log = structlog.get_logger("collector.ownership")
@@ -77,6 +85,7 @@ class ShardKeeper:
         self._is_draining = True
         for kept in self._kept.values():
             kept.shard.drain()
+            kept.ended.set()
         self._wake()
 
     def reconfigure(self, config: Config) -> None:
@@ -95,15 +104,17 @@ class ShardKeeper:
         """Run what is ours until `drain`, or (``once``) until everything is collected.
 
         Raises:
-            StartRefused, OrganizationStopped: see `Shard.run`; in a group.
+            StartRefused: an operator must act, and no shard of ours is left that works; alone or in a group.
         """
         async with anyio.create_task_group() as tasks:
             while not self._is_draining:
                 changed = self._changed
                 self._settle(tasks)
                 if self._once:
-                    return
+                    break
                 await changed.wait()
+        if self._once and self._refused:
+            raise next(iter(self._refused.values()))
 
     def _wake(self) -> None:
         self._changed.set()
@@ -120,7 +131,21 @@ class ShardKeeper:
             if not kept.is_lost:
                 kept.is_lost = True
                 kept.shard.drain()
+                kept.ended.set()
                 kept.scope.deadline = anyio.current_time() + LOST_DRAIN_S
+
+    async def _wait_for_operator(self, kept: _Kept, error: StartRefused) -> None:
+        """The others go on, unless all of ours are in this state."""
+        number = kept.shard.number
+        self._refused[number] = error
+        self._observer.refused(number, error, REFUSED_RETRY_S)
+        if self._once:
+            return
+        if self._refused.keys() >= self._kept.keys():
+            raise error
+        with anyio.move_on_after(REFUSED_RETRY_S):
+            await kept.ended.wait()
+        del self._refused[number]
 
     async def _keep(self, kept: _Kept) -> None:
         shard = kept.shard
@@ -129,8 +154,8 @@ class ShardKeeper:
                 await shard.run(until_caught_up=self._once, failures_max=ONCE_FAILURES_MAX if self._once else None)
             if kept.scope.cancelled_caught:
                 self._log.warning("shard cut off", shard=shard.number, drain_s=LOST_DRAIN_S)
-        except StartRefused:
-            raise
+        except StartRefused as error:
+            await self._wait_for_operator(kept, error)
         except CollectorError as error:  # ends this shard (``once`` only); the others go on to their end
             self.failed.append(error)
             self._log.error("not collected", shard=shard.number, detail=str(error))

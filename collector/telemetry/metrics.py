@@ -78,6 +78,15 @@ class Metrics:
         )
         self.transactions = counter("transactions_total", "Kafka transactions committed.", ["shard"])
         self.restores = counter("restores_total", "Times a shard was taken over and restored.", ["shard"])
+        self.organization_restarts = counter(
+            "organization_restarts_total", "Times an organization started over alone.", ["organization"]
+        )
+        self.watchdog_restarts = counter(
+            "watchdog_restarts_total",
+            "What the watchdog started over because it made no progress: organization, commit, restore.",
+            ["part"],
+        )
+        self.shard_refused = gauge("shard_refused", "1: this shard waits for an operator, see the log.", ["shard"])
         self.publish_failures = counter("publish_failures_total", "Transactions of unknown outcome.", ["shard"])
         self.shard_owned = gauge("shard_owned", "1: this process holds the shard and has restored it.", ["shard"])
         self.shard_assigned = gauge("shard_assigned", "1: the group says that the shard is this process's.", ["shard"])

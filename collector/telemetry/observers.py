@@ -18,7 +18,15 @@ from collector.core.model import AccountGroup, Answer, EpochS, Lane, MonoS, Row
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
-from collector.errors import ApiRejected, PageMalformed, RecordsRejected, SourceError
+from collector.errors import (
+    ApiRejected,
+    OrganizationStalled,
+    PageMalformed,
+    RecordsRejected,
+    SourceError,
+    Stalled,
+    StartRefused,
+)
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, ShardStatus, StatusBoard
 
@@ -304,6 +312,8 @@ class ShardTelemetry:
         status = self._status(shard)
         status.owned, status.last_error = False, str(error)
         self._metrics.publish_failures.labels(str(shard)).inc()
+        if isinstance(error, Stalled):
+            self._metrics.watchdog_restarts.labels(error.part).inc()
         self._metrics.shard_owned.labels(str(shard)).set(0)
         self._log.warning(
             "shard starts over",
@@ -320,6 +330,35 @@ class ShardTelemetry:
         status = self._board.organizations.pop(organization, None)
         if status is not None:
             self._metrics.forget(organization, list(status.groups))
+
+    def organization_failed(self, organization: str, error: Exception, retry_s: float) -> None:
+        """An organization failed alone and rests before it starts over; the others go on."""
+        status = self._board.organizations.get(organization)
+        if status is not None:
+            status.stopped = f"starts over in {retry_s:.0f} s: {str(error) or type(error).__name__}"
+        self._metrics.organization_up.labels(organization).set(0)
+        self._metrics.organization_restarts.labels(organization).inc()
+        is_refused = isinstance(error, StartRefused)
+        is_stalled = isinstance(error, OrganizationStalled)
+        if is_stalled:
+            self._metrics.watchdog_restarts.labels("organization").inc()
+        self._log.error(
+            "organization cannot be collected" if is_refused else "organization starts over",
+            organization=organization,
+            error=type(error).__name__,
+            detail=str(error),
+            retry_s=round(retry_s, 1),
+            hint="the others go on" if is_refused or is_stalled else "a defect; the others go on",
+            exc_info=None if is_refused or is_stalled else error,
+        )
+
+    def organization_restored(self, organization: str) -> None:
+        """It has started over, from what is durable."""
+        status = self._board.organizations.get(organization)
+        if status is not None:
+            status.stopped = None
+        self._metrics.organization_up.labels(organization).set(1)
+        self._log.info("organization restored", organization=organization)
 
     def committed(self, shard: int, records: int, publications: int) -> None:
         """A transaction is known to be committed."""

@@ -87,12 +87,22 @@ class OwnershipTelemetry:
             elsewhere=sorted(self._board.shards.keys() - held.keys()),
         )
 
+    def refused(self, number: int, error: Exception, retry_s: float) -> None:
+        """A shard waits for an operator; the others go on."""
+        shard = self._board.shards.get(number)
+        if shard is not None:
+            shard.owned, shard.last_error = False, str(error)
+        self._metrics.shard_owned.labels(str(number)).set(0)
+        self._metrics.shard_refused.labels(str(number)).set(1)
+        self._log.error("shard cannot be collected", shard=number, detail=str(error), retry_s=retry_s)
+
     def released(self, number: int, organizations: Sequence[str], *, is_lost: bool) -> None:
         """A shard has come to its end here, because it was lost or because everything ends."""
         shard = self._board.shards.get(number)
         if shard is not None:
             shard.owned, shard.last_error = False, None
         self._metrics.shard_owned.labels(str(number)).set(0)
+        self._metrics.shard_refused.labels(str(number)).set(0)
         if is_lost:
             self._log.info("shard released", shard=number, organizations=len(organizations))
             for name in organizations:

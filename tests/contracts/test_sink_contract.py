@@ -224,3 +224,27 @@ async def test_only_an_open_sink_publishes_and_close_never_raises(broker: Broker
         with pytest.raises(PublishFailed):
             await sink.publish(publication(["c"]))
     assert await broker.events() == ["b"]
+
+
+async def test_reading_again_shows_all_that_was_published(broker: Broker) -> None:
+    """While the sink is in use: what was just committed is there, what was removed is not, and the sink goes on."""
+    async with owner(broker) as (sink, state):
+        assert state == {}
+        for number in range(3):
+            await sink.publish(publication([str(number)], {f"k{number}": b"1", "last": str(number).encode()}))
+        assert await sink.read_again() == {"k0": b"1", "k1": b"1", "k2": b"1", "last": b"2"}
+        await sink.publish(publication(["3"], {"k0": None, "last": b"3"}))
+        assert await sink.read_again() == {"k1": b"1", "k2": b"1", "last": b"3"}
+        await sink.publish(publication(["4"], {"last": b"4"}))
+    assert await broker.state() == {"k1": b"1", "k2": b"1", "last": b"4"}
+
+
+async def test_who_was_fenced_cannot_read_again(broker: Broker) -> None:
+    """A newer owner has the shard: the former one learns it, and does not take an old state for its own."""
+    async with owner(broker) as (former, _), owner(broker) as (newer, _):
+        await newer.publish(publication(["1"], {"k": b"1"}))
+        with pytest.raises(PublishFailed):
+            await former.read_again()
+        with pytest.raises(PublishFailed):
+            await former.publish(publication(["2"], {"k": b"2"}))
+        assert await newer.read_again() == {"k": b"1"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from tests.mutants.isolation import NEIGHBOURS
 from tests.mutants.kafka_faults import FAULTS
 from tests.mutants.runner import Mistake
 from tests.mutants.workers import WORKERS
@@ -432,4 +433,4 @@ def _lines() -> tuple[Mistake, ...]:
 
 
 LINES = _lines()
-MISTAKES = KAFKA + FAULTS + WORKERS + CORE + SOURCE + SIMULATION + LINES
+MISTAKES = KAFKA + FAULTS + WORKERS + NEIGHBOURS + CORE + SOURCE + SIMULATION + LINES

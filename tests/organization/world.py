@@ -68,6 +68,7 @@ class Diary:
     resumptions: list[float] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
     losses: list[Exception] = field(default_factory=list)
+    failed_alone: list[tuple[str, Exception]] = field(default_factory=list)
     transactions: list[int] = field(default_factory=list)
     rejected: int = 0
     in_flight: int = 0
@@ -108,6 +109,11 @@ class Diary:
         self.losses.append(error)
 
     def removed(self, shard: int, organization: str) -> None: ...
+
+    def organization_failed(self, organization: str, error: Exception, retry_s: float) -> None:
+        self.failed_alone.append((organization, error))
+
+    def organization_restored(self, organization: str) -> None: ...
 
     def committed(self, shard: int, records: int, publications: int) -> None:
         self.transactions.append(publications)

@@ -97,7 +97,7 @@ class FakeCluster:
         self.refuses: Callable[[Record], bool] = lambda record: False
         self.reached: Callable[[FakeSink, Step], None] = lambda sink, step: None
         self.away_until = 0.0
-        self.opened = self.transactions = self.failures = self.fencings = self.refusals = 0
+        self.opened = self.read_again = self.transactions = self.failures = self.fencings = self.refusals = 0
 
     def state_of(self, shard: int) -> dict[str, bytes]:
         """The committed state of a shard."""
@@ -210,6 +210,7 @@ class FakeSink:
         self.worn_out = False
         self.phase = "not opened"
         self._epoch = 0
+        self._barriers = 0
 
     async def open(self) -> dict[str, bytes]:
         """Become the owner, and return the committed state."""
@@ -242,6 +243,22 @@ class FakeSink:
             self.phase = UNKNOWN
             raise
         self.phase = READY
+
+    async def read_again(self) -> dict[str, bytes]:
+        """The committed state up to a new barrier."""
+        self.process.check()
+        assert self.phase != BUSY, "one transaction at a time"
+        if self.phase != READY:
+            raise PublishFailed(f"the sink is {self.phase}")
+        self.phase = UNKNOWN  # until it is known
+        self._barriers += 1
+        barrier = f"{self.shard}/{self._epoch}/{self._barriers}"
+        await self._transact(Publication((), ()), barrier)
+        await self.cluster.exchange(self.process, START_TIMEOUT_S)
+        state = self.cluster.restore(self.shard, barrier)
+        self.cluster.read_again += 1
+        self.phase = READY
+        return state
 
     async def close(self) -> None:
         """Let go; what is open stays open."""

@@ -89,6 +89,13 @@ class Reporter(Diary):
     def removed(self, shard: int, organization: str) -> None:
         """Nobody is, here."""
 
+    def organization_failed(self, organization: str, error: Exception, retry_s: float) -> None:
+        """Nothing here may fail in one organization alone: it would be a defect, or a stall beyond every deadline."""
+        raise AssertionError(f"{self._name}: organization {organization} failed by itself: {error!r}") from error
+
+    def organization_restored(self, organization: str) -> None:
+        """Nobody fails."""
+
     def committed(self, shard: int, records: int, publications: int) -> None:
         """Too many to keep, and the cluster traces them."""
 
