@@ -165,7 +165,7 @@ class OrganizationSection(Section):
     """Pages in flight at the same time, of different account groups."""
     request_timeout: Annotated[Duration, between("1s", "5m")] = timedelta(seconds=30)
     """How long one answer may take."""
-    body_limit: Annotated[Size, between_sizes("1MiB", "1GiB")] = ByteSize(64 * MEBIBYTE)
+    body_limit: Annotated[Size, between_sizes("1MiB", "1GiB")] = ByteSize(16 * MEBIBYTE)
     """Largest answer that is read, such as "64MiB"; a larger one counts as malformed."""
     ca_file: FilePath | None = None
     """Certificates to trust (PEM) besides those of the operating system, for a proxy that inspects TLS."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import tracemalloc
 import zlib
 
 import anyio
+import httpx
 import pytest
 from anyio.abc import ByteStream
 
 from collector.errors import ApiRejected, PageMalformed, Rejection
 from collector.sources.thousandeyes import open_source
 from collector.sources.thousandeyes.body import BodyReader, BodyTooLarge
+from collector.sources.thousandeyes.requester import LARGE_BODY_BYTES, Requester
 from tests.sources.conftest import OpenSource
 from tests.sources.raw_server import QUOTA_HEADERS, REQUEST, Received, always, answer, serving, settings
 
@@ -166,6 +169,40 @@ async def test_gzip_is_unpacked(open_against: OpenSource, encoding: str) -> None
         assert page.source_bytes(1) == b'{"id":"b"}'
         assert page.body_bytes == len(PAGE)
         assert server.requests[0].headers["accept-encoding"] == "gzip"
+
+
+async def test_a_large_body_holds_up_nobody_else(open_against: OpenSource) -> None:
+    """While it is read, the event loop goes on: other organizations, and heartbeats. A usual one needs no thread."""
+    for size, is_large in ((LARGE_BODY_BYTES, True), (LARGE_BODY_BYTES - 1, False)):
+        body, others_went_on, reading = b"x" * size, threading.Event(), threading.Event()
+        seen: list[bool] = []
+
+        def read(
+            body: bytes, *, reading: threading.Event = reading, go_on: threading.Event = others_went_on
+        ) -> list[str]:
+            reading.set()
+            seen.append(go_on.wait(30.0 if len(body) >= LARGE_BODY_BYTES else 0.0))  # noqa: B023
+            return []
+
+        async def others(reading: threading.Event = reading, go_on: threading.Event = others_went_on) -> None:
+            while not reading.is_set():  # noqa: ASYNC110 - set by another thread
+                await anyio.sleep(0.01)
+            go_on.set()
+
+        async with serving(always(answer(body))) as server:
+            requester = Requester(settings(server.base_url))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(others)
+                await requester.send(httpx.URL(f"{server.base_url}/any"), read, accept="text/plain")
+            await requester.aclose()
+        assert seen == [is_large]
+
+
+async def test_a_large_body_that_is_no_page_is_read_once(open_against: OpenSource) -> None:
+    """Twice would take twice as long, and nobody reads the reason of megabytes; it says how many there were."""
+    source, _ = await open_against(always(answer(b'{"results":[' + b"{}," * (LARGE_BODY_BYTES // 3))))
+    with pytest.raises(PageMalformed, match=r"\d{7} bytes cannot be read"):
+        await source.fetch(REQUEST)
 
 
 async def test_gzip_bomb_stops_at_the_limit(open_against: OpenSource) -> None:

@@ -24,8 +24,9 @@ DEFAULT_BASE_URL = "https://api.thousandeyes.com"
 REQUEST_TIMEOUT_S = 30.0
 """A page takes well under a second; half a quota window later the answer is of no use to the schedule."""
 
-BODY_BYTES_MAX = 64 * 1024 * 1024
-"""About 150,000 rows. Pages of 1000 rows have 0.4 MB; the bound keeps a broken server from filling the memory."""
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""Some 40,000 rows. Pages of 1000 rows have 0.4 MB; the bound keeps a broken server from filling the memory, and from
+holding up the other organizations of the process for longer than a second or two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
