@@ -130,8 +130,8 @@ class ShardKeeper:
             kept = self._kept[number]
             if not kept.is_lost:
                 kept.is_lost = True
-                kept.shard.drain()
                 kept.ended.set()
+                kept.shard.drain()
                 kept.scope.deadline = anyio.current_time() + LOST_DRAIN_S
 
     async def _wait_for_operator(self, kept: _Kept, error: StartRefused) -> None:

@@ -19,8 +19,8 @@ WORKERS = (
     Mistake(
         "a successor takes a memory of another form",
         SHARD,
-        "if not successor.succeeds(organization):",
-        "if False:",
+        "if failure is not None or not successor.succeeds(organization):",
+        "if failure is not None:",
         (f"{CHANGES}::test_one_that_remembers_in_another_form_is_restored",),
     ),
     Mistake(
