@@ -29,6 +29,7 @@ MODES = (GOOD, FENCING_ALONE, NO_FENCING, NO_RESTORE, STATE_FIRST)
 MINUTES = 3.0
 WORKERS = 3
 SEED_MAX = 1_000_000
+LONG_MINUTES = 1.0
 PAUSE_MAX_S = 3.0
 """Between two faults of a long run: many of them last, so that there is hardly a quiet moment."""
 
@@ -95,6 +96,7 @@ def _run_of(mode: Mode, seed: int, options: argparse.Namespace, folder: Path) ->
         prefix=f"chaos-{mode.name}",
         folder=folder,
         say=lambda text: print(text, flush=True),
+        is_long=mode is GOOD and options.minutes >= LONG_MINUTES,
     )
 
 

@@ -21,6 +21,7 @@ from tests.chaos.crew import Crew, Worker, log_errors, open_crew
 from tests.chaos.modes import Expectation, Mode
 from tests.chaos.plan import Kind, Step
 from tests.chaos.verify import Follower, Truth, Verdict, judge, read_everything, truth_of, wait_until_settled
+from tests.kafka.librdkafka import alter_topic
 
 SHARDS = 4
 SESSION_TIMEOUT_S = 6.0
@@ -32,6 +33,12 @@ NO_PROGRESS_S = 180.0
 LOOK_EVERY_S = 1.0
 FIRST_EVENTS_DEADLINE_S = 180.0
 THAW_DEADLINE_S = 60.0
+
+COMPACTED_OFTEN = {"segment.ms": "3000", "min.cleanable.dirty.ratio": "0.01"}
+"""Of the state topic: what happens in production within hours happens within seconds."""
+
+COMPACTED_SHARE_MAX = 0.4
+"""Of the state's offsets that still hold a record, once it was compacted again and again; 0.6 were seen before."""
 
 ASKED_AGAIN = 40
 """Requests an account group: some walks of a dozen pages."""
@@ -53,6 +60,7 @@ class Run:
         prefix: of the topics.
         folder: for files; empty.
         say: is told what happens.
+        is_long: whether transactions must have been aborted and the state compacted by its end.
     """
 
     mode: Mode
@@ -63,6 +71,7 @@ class Run:
     prefix: str
     folder: Path
     say: Callable[[str], None]
+    is_long: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +109,10 @@ class Outcome:
             self.problems.append(f"not finished: {verdict.unfinished} sessions; no progress for {NO_PROGRESS_S:.0f} s")
         if verdict.expected == 0 or verdict.dead_letters_expected == 0:
             self.problems.append("nothing was offered")
+        if self.run.is_long and not verdict.aborted:
+            self.problems.append("no transaction with events was aborted: nobody died in the middle of one")
+        if self.run.is_long and verdict.state_records > COMPACTED_SHARE_MAX * verdict.state_offsets:
+            self.problems.append("the state was not compacted: restores never met a compacted log")
         match expectation:
             case Expectation.CLEAN if not verdict.is_clean:
                 self.problems += ["not every session is there once", *verdict.examples]
@@ -128,6 +141,7 @@ async def execute(run: Run, bootstrap_servers: str, cluster: LocalKafka | None =
         async with open_crew(run.folder, config, run.mode.name) as crew:
             crew.set_size(1)
             await _until_something_arrives(bootstrap_servers, run.prefix)
+            await alter_topic(bootstrap_servers, f"{run.prefix}.collector.state", COMPACTED_OFTEN)
             crew.set_size(run.workers)
             await crew.wait_until_all_belong()
             await _Chaos(run, crew, api, None if cluster is None else Brokers(cluster)).unleash()
