@@ -148,11 +148,11 @@ class Crew:
         if fired is None:
             return False
         process_id = int(fired.name.rpartition(" ")[2])
-        if number is signal.SIGSTOP:
-            worker = next(w for w in self.workers if w.program is not None and w.program.process_id == process_id)
-            assert worker.program is not None
-            worker.frozen = True
-            self._tasks.start_soon(self._thaw, worker, worker.program, lasts_s)
+        for worker in self.workers:
+            program = worker.program
+            if number is signal.SIGSTOP and program is not None and program.process_id == process_id:
+                worker.frozen = True
+                self._tasks.start_soon(self._thaw, worker, program, lasts_s)
         fired.rename(fired.with_name(f"done {point} {process_id}"))
         return True
 
@@ -184,8 +184,8 @@ class Crew:
                     covered[group["aid"]] = max(known, group["covered_until"] or 0)
         return covered
 
-    async def wait_until_all_belong(self) -> None:
-        """Wait until every wanted worker is a member of the group, and has work."""
+    async def wait_until_all_belong(self, shards: int) -> None:
+        """Wait until every wanted worker is a member of the group, and has work, if there are shards for so many."""
         with anyio.fail_after(BELONG_DEADLINE_S):
             while True:
                 busy = [
@@ -193,7 +193,7 @@ class Crew:
                     for status in await self._statuses()
                     if status["group"] and status["group"]["member"] and any(s["owned"] for s in status["shards"])
                 ]
-                if len(busy) >= self.size:
+                if len(busy) >= min(self.size, shards):
                     return
                 await anyio.sleep(LOOK_EVERY_S * 5)
 
@@ -218,6 +218,8 @@ class Crew:
                 module = ["tests.chaos.worker", str(self._folder), self._mode, *arguments]
                 listen = f"TE_COLLECTOR_ADMIN__LISTEN=127.0.0.1:{worker.port}"
                 worker.program = await Program.start(module, log, listen)
+                if not worker.wanted:  # while it was being started it became one too many
+                    self._tasks.start_soon(self.stop, worker)
                 try:
                     code = await worker.program.wait()
                     self._account_for(worker, worker.program, code)
@@ -240,8 +242,9 @@ class Crew:
         program = worker.program
         if program is None or program.exit_code is not None:
             return
-        worker.doomed = True
-        await program.signal(number)
+        if number is signal.SIGKILL or not worker.doomed:  # a second SIGTERM would end it at once
+            worker.doomed = True
+            await program.signal(number)
         if worker.frozen:
             await program.signal(signal.SIGCONT)
         await program.wait()

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
+from confluent_kafka import KafkaException
 
 from collector.local_kafka import LocalKafka
 from tests.chaos.api import OVERLAP_S, Api, Load, open_api
@@ -143,7 +144,7 @@ async def execute(run: Run, bootstrap_servers: str, cluster: LocalKafka | None =
             await _until_something_arrives(bootstrap_servers, run.prefix)
             await alter_topic(bootstrap_servers, f"{run.prefix}.collector.state", COMPACTED_OFTEN)
             crew.set_size(run.workers)
-            await crew.wait_until_all_belong()
+            await crew.wait_until_all_belong(SHARDS)
             await _Chaos(run, crew, api, None if cluster is None else Brokers(cluster)).unleash()
             if run.mode.alone_at_the_end:
                 await _until_asked_again(api)
@@ -261,7 +262,7 @@ async def _until_something_arrives(bootstrap_servers: str, prefix: str) -> None:
         while True:
             try:
                 follower = await to_thread.run_sync(Follower, bootstrap_servers, prefix)
-            except KeyError:  # the topics do not exist yet
+            except (KeyError, KafkaException):  # the topics do not exist yet
                 await anyio.sleep(LOOK_EVERY_S)
                 continue
             await to_thread.run_sync(follower.read_on)

@@ -266,8 +266,19 @@ def _consumer(bootstrap_servers: str, level: str) -> Consumer:
     )
 
 
+def _topics(consumer: Consumer) -> Mapping[str, Any]:
+    """What the brokers know, asked for again while they are starved."""
+    deadline = time.monotonic() + SETTLED_DEADLINE_S
+    while True:
+        try:
+            return consumer.list_topics(timeout=ASK_TIMEOUT_S).topics  # type: ignore[no-any-return]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+
+
 def _assign(consumer: Consumer, topics: Iterable[str]) -> set[tuple[str, int]]:
-    known = consumer.list_topics(timeout=ASK_TIMEOUT_S).topics
+    known = _topics(consumer)
     places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
     beginning = confluent_kafka.OFFSET_BEGINNING
     consumer.assign([TopicPartition(topic, partition, beginning) for topic, partition in places])
