@@ -77,6 +77,10 @@ class OrganizationStalled(CollectorError):
     """An organization waits beyond every deadline; the watchdog starts it over, and the message says where it stood."""
 
 
+class TooManyEvents(CollectorError):
+    """More events than ids may be held in memory: ask for a shorter time."""
+
+
 class PublishFailed(CollectorError):
     """A transaction did not end as known. It may be readable or not: only a restore can tell."""
 

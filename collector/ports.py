@@ -5,13 +5,32 @@ Rule: narrow enough that a faithful fake fits on a page; the same contract tests
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from collector.core.backfill_jobs import Letter
 from collector.core.model import AccountGroupList, Page, PageRequest, Publication
 
 Publish = Callable[[Publication], Awaitable[None]]
 """Makes a publication durable: returns after the commit, raises `PublishFailed` when the outcome is unknown."""
+
+
+Letters = Callable[[int | None], Awaitable[tuple[Sequence[Letter], int]]]
+"""Reads what was written to a shard's owner from an offset on (None: from the first record that is there), and says
+where to go on."""
+
+PublishedIds = Callable[[str, int, int, bool], Awaitable[set[str]]]
+"""Reads the ids of the events of a CloudEvents source whose sessions took place from one second to another, as far as
+they were committed when it was called; the last argument: identities are page rows. Raises `TooManyEvents`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPorts:
+    """What backfill needs of the outside, of one shard."""
+
+    letters: Letters
+    published: PublishedIds
 
 
 class Source(Protocol):

@@ -20,7 +20,7 @@ from collector.core.lateness import Counts, latenesses
 from collector.core.limits import RecordLimits
 from collector.core.model import Lane, Page, Record, Row
 from collector.core.schema import SessionSchema, Violation
-from collector.core.seen import Marks, SeenSessions, digest, hour_of
+from collector.core.seen import Marks, Published, digest, hour_of
 from collector.core.sorting import Candidate, SortedRows, Variant, sort_rows
 
 IDENTIFIER_CHARACTERS_MAX = 256
@@ -77,7 +77,7 @@ class _InHand:
     """The page that is being decided about, and what was decided so far."""
 
     page: Page
-    seen: SeenSessions
+    seen: Published
     provenance: Provenance
     rows: SortedRows
     letters: dict[int, Refusal]
@@ -121,7 +121,7 @@ class PageCollector:
         self._value_bytes_max = value_bytes_max
         self.choices = choices or Choices()
 
-    def collect(self, page: Page, seen: SeenSessions, provenance: Provenance) -> Collected:
+    def collect(self, page: Page, seen: Published, provenance: Provenance) -> Collected:
         """Decide about every row of a page; ``page.rows`` is used up (rows are changed into events)."""
         rows = sort_rows(page, provenance.aid, seen)
         elsewhere = 0 < len(rows.suspects) == len(page.rows) and all(

@@ -83,17 +83,23 @@ class EventForm:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where and when a page was collected."""
+    """Where and when a page was collected, and for which backfill job, if for one."""
 
     organization: str
     aid: str
     lane: str
     window: Window
     collected_at: EpochS
+    job: str = ""
 
     def source(self) -> str:
-        """The CloudEvents ``source``: organization and account group."""
-        return f"/thousandeyes/{quote(self.organization, safe='')}/{self.aid}"
+        """The CloudEvents ``source``; see `source_of`."""
+        return source_of(self.organization, self.aid)
+
+
+def source_of(organization: str, aid: str) -> str:
+    """The CloudEvents ``source``: organization and account group."""
+    return f"/thousandeyes/{quote(organization, safe='')}/{aid}"
 
 
 def rfc3339(time_s: float) -> str:
@@ -132,6 +138,8 @@ def events(sessions: Sequence[Row], form: EventForm, provenance: Provenance, *, 
         ("ce_lane", provenance.lane.encode()),
         ("ce_collectedtime", rfc3339(provenance.collected_at).encode()),
     ]
+    if provenance.job:
+        of_page.append(("ce_backfilljob", provenance.job.encode()))
     # A round has 60 seconds and many more sessions: what follows from the date is made once a date.
     of_date: dict[str, tuple[tuple[str, bytes], int]] = {}
     minutes_ms: dict[str, int] = {}
@@ -205,6 +213,8 @@ def dead_letter(letter: DeadLetter, provenance: Provenance) -> Record:
         ("te.errors.window", f"{rfc3339(provenance.window.start)}/{rfc3339(provenance.window.end)}".encode()),
         ("te.errors.collectedtime", rfc3339(provenance.collected_at).encode()),
     ]
+    if provenance.job:
+        headers.append(("te.errors.backfill.job", provenance.job.encode()))
     if letter.source_bytes_total is not None:
         headers.append(("te.errors.truncated", str(letter.source_bytes_total).encode()))
     return Record(

@@ -20,7 +20,7 @@ from collector.core.ledger import Ledger
 from collector.core.ledger_entries import Lost, SweepRun, Trouble, Why
 from collector.core.ledger_record import decode, encode
 from collector.core.model import EpochS, Lane, StateChange, Window
-from collector.core.ranges import clip, difference, seconds
+from collector.core.ranges import Range, clip, difference, seconds
 from collector.core.seen import HOUR_S, hour_of
 from collector.core.spans import SPAN_MIN_S, SpanBound, slices
 from collector.core.walk import PAGES_UNPROVEN_MAX
@@ -100,7 +100,9 @@ class Progress:
         self._sweeping: SweepChoice | None = None
         self._from_newest = False  # whether catch-up tries the other end, because a round could not be read
         self._hot_bound = SpanBound(UNBOUNDED_S, UNBOUNDED_S, PAGES_UNPROVEN_MAX)
-        self._slices = {lane: slices() for lane in (Lane.CATCH_UP, Lane.SWEEP)}
+        self._slices = {lane: slices() for lane in (Lane.CATCH_UP, Lane.SWEEP, Lane.BACKFILL)}
+        self.asked: Range | None = None
+        """What an operator asked for and is walked next by backfill."""
 
     @classmethod
     def restore(cls, key: str, settings: ProgressSettings, value: bytes | None) -> Progress:
@@ -141,7 +143,10 @@ class Progress:
         if lane is Lane.SWEEP:
             choice = self._sweep(now)
             return None if choice is None else choice.window
-        return None  # backfill: asked for by nobody yet
+        if self.asked is None:
+            return None
+        begin = self.asked[0] // ROUND_S * ROUND_S
+        return Window(begin, max(begin, min(begin + self._slices[lane].span_s, self.asked[1])))
 
     def due(self, lane: Lane, now: EpochS) -> EpochS | None:
         """When ``lane`` has work, server time: ``now`` or later; None: none until something else was walked."""
@@ -152,7 +157,7 @@ class Progress:
             return catch_up_due(ledger, self._hot_from(ledger, now), now)
         if lane is Lane.SWEEP:
             return sweep_due(ledger, self._settings.sweeps, now)
-        return now if lane is Lane.HOT else None
+        return now if lane is Lane.HOT else None  # backfill: when its job says so
 
     def has_reached(self, goal: EpochS) -> bool:
         """Whether everything due at ``goal``, server time, was walked; unreadable rounds are not waited for."""
@@ -202,7 +207,10 @@ class Progress:
         if until is not None:
             before = ledger
             horizon_s = self._settings.late_horizon_s
-            ledger = ledger.walk(lane, window, started_at, until, horizon_s=horizon_s, finished=finished)
+            if lane is Lane.BACKFILL:  # what lies before the floor is nothing that was ever promised
+                window = Window(max(window.start, ledger.floor), max(window.end, ledger.floor))
+            if lane is not Lane.BACKFILL or until > window.start:
+                ledger = ledger.walk(lane, window, started_at, until, horizon_s=horizon_s, finished=finished)
             if lane is Lane.HOT:
                 ledger = self._passed_over(before, ledger, window)
             if lane is Lane.SWEEP:
@@ -214,7 +222,7 @@ class Progress:
         span_s = window.end - window.start
         self._bound(lane).failed(span_s)
         ledger = self._on_clock(now)
-        if span_s <= SPAN_MIN_S and lane is not Lane.HOT:
+        if span_s <= SPAN_MIN_S and lane in (Lane.CATCH_UP, Lane.SWEEP):
             ledger = ledger.not_readable(window, trouble, now)
             self._from_newest = lane is Lane.CATCH_UP and not self._from_newest
         return self._changed(self._kept(ledger, now))

@@ -142,6 +142,11 @@ class PollSchedule:
             group.wants[lane] = MonoS(max(due, self._now))
             self._wait(aid, group)
 
+    def wants(self, aid: str, lane: Lane) -> bool:
+        """Whether a turn of this lane is asked for, or under way."""
+        group = self._groups.get(aid)
+        return group is not None and (lane in group.wants or lane in group.running)
+
     def next(self, now: MonoS) -> Turn | MonoS | None:
         """The turn to take now; or the time to ask again; or None when nobody waits."""
         self._seen(now)

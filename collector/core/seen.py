@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 from collector.core.chunks import HOUR_S, PAGE_CHARACTERS, SUFFIX_CHARACTERS, Marks, Place, decode, head, hour_of
 from collector.core.former import FormerSessions
@@ -26,7 +27,7 @@ from collector.core.identity import IdentityForm
 from collector.core.model import StateChange
 from collector.core.rounds import Known, Rounds, Versions
 
-__all__ = ["CHUNK_BYTES", "HOUR_S", "Expiry", "Marks", "SeenSessions", "Writes", "digest", "hour_of"]
+__all__ = ["CHUNK_BYTES", "HOUR_S", "Expiry", "Marks", "Published", "SeenSessions", "Writes", "digest", "hour_of"]
 
 CHUNK_BYTES = 8_192
 """A chunk is written again with the ids of the next page until it holds this much: about 500 ids."""
@@ -50,6 +51,29 @@ class _ChunkWrite:
     hour: int
     chunk: int
     value: bytes
+
+
+class Published(Protocol):
+    """What a page is held against: `SeenSessions`, or what else tells the same."""
+
+    @property
+    def kept_from(self) -> int: ...
+
+    @property
+    def form(self) -> IdentityForm: ...
+
+    @property
+    def has_more(self) -> bool: ...
+
+    def regular(self, round_id: int) -> Known: ...
+
+    def regular_place(self, identity: str) -> Place | None: ...
+
+    def find(self, identity: str) -> tuple[Place, Versions] | None: ...
+
+    def has_former(self, session_id: str, identity: str = "") -> bool: ...
+
+    def has_digest(self, value: bytes) -> bool: ...
 
 
 class SeenSessions:
@@ -116,8 +140,8 @@ class SeenSessions:
                 return place, versions
         return None
 
-    def has_former(self, session_id: str) -> bool:
-        """Whether a session was published under other choices."""
+    def has_former(self, session_id: str, identity: str = "") -> bool:
+        """Whether a session was published under other choices; then its id alone counts, whatever the identity is."""
         if not len(self._former):
             return False
         place = self.regular_place(session_id)

@@ -1,6 +1,6 @@
 """Tells the rows of a page apart: seen, fresh, changed, late, or suspect.
 
-Rule: reads the page and `SeenSessions`, changes neither. An identity is held against what was published and against
+Rule: reads the page and what was published, changes neither. An identity is held against what was published and against
 the same page; the account group that a regular id names must be the one that was asked for. A row whose identity is
 known with other content is never taken for seen: it is a `Variant`.
 
@@ -30,7 +30,7 @@ from collector.core.identity import (
 )
 from collector.core.model import Page, Row
 from collector.core.rounds import DIFFERENT, SAME, Known
-from collector.core.seen import SeenSessions
+from collector.core.seen import Published
 
 _BEGINS_WITH_AID = re.compile(r"0*([0-9]{1,20}):[0-9]+:")
 
@@ -121,7 +121,7 @@ class SortedRows:
         return variants
 
 
-def sort_rows(page: Page, aid: str, seen: SeenSessions) -> SortedRows:
+def sort_rows(page: Page, aid: str, seen: Published) -> SortedRows:
     """Tell the rows of ``page``, which was asked of account group ``aid``, apart."""
     return _Sorter(page, aid, seen).sort()
 
@@ -141,7 +141,7 @@ class _Sorter:
 
     __slots__ = ("_aid", "_by_place", "_changed", "_lookups", "_page", "_result", "_seen")
 
-    def __init__(self, page: Page, aid: str, seen: SeenSessions) -> None:
+    def __init__(self, page: Page, aid: str, seen: Published) -> None:
         self._page, self._aid, self._seen = page, aid, seen
         self._result = SortedRows(seen.form.by_page)
         self._lookups: dict[int, _Lookup] = {}
@@ -211,7 +211,7 @@ class _Sorter:
             return True
         found = self._seen.find(identity)
         if found is None:
-            return self._seen.has_former(identifier)
+            return self._seen.has_former(identifier, identity)
         place, versions = found
         if place.session_characters:
             place = place._replace(session_characters=len(identifier))

@@ -7,7 +7,7 @@ Who walks what:
       overlap, so that what is new stays fresh;
     - catch-up: what is not settled and lies before the next hot window, oldest first, in slices;
     - sweep: what was walked already, again, for sessions that were committed later than the overlap reaches;
-    - backfill: asked for by an operator; not yet.
+    - backfill: what an operator asked for, oldest first, in slices (`Progress.asked`).
 
 Windows begin at a round's start, because the API may select on ``roundId``: a session that is younger than a window's
 start may belong to a round that is older.

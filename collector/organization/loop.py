@@ -17,11 +17,12 @@ from collector.core.model import AccountGroup, EpochS, Lane, State
 from collector.core.schedule import PollSchedule, Turn
 from collector.core.watchdog import Stall
 from collector.errors import ApiRejected, RecordsRejected, Rejection, SourceError
+from collector.organization.backfill import Backfill
 from collector.organization.gate import LOOK_AGAIN_S, Draining, Fingerprint, RequestGate
 from collector.organization.memory import OrganizationMemory
 from collector.organization.settings import Observer, OrganizationSettings
 from collector.organization.walker import ASK_AGAIN, Walker
-from collector.ports import Publish, Source
+from collector.ports import BackfillPorts, Publish, Source
 
 LIST_EVERY_S = 300.0
 """Account groups come and go rarely; one request in five minutes is not felt."""
@@ -47,6 +48,7 @@ class Organization:
         clock: local clocks.
         rng: jitter.
         observer: is told what happens.
+        backfill: what operators ask for, and what was published; None: nobody can ask.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Organization:
         clock: Clock,
         rng: random.Random,
         observer: Observer,
+        backfill: BackfillPorts | None = None,
     ) -> None:
         self.settings = settings
         self._source = source
@@ -76,6 +79,15 @@ class Organization:
         )
         self._schedule = PollSchedule(settings.poll_interval_min_s, settings.poll_interval_max_s, rng)
         self._memory = OrganizationMemory(settings.name, settings.progress, settings.identity)
+        self._backfill = Backfill(
+            settings,
+            ports=backfill,
+            gate=self._gate,
+            schedule=self._schedule,
+            memory=lambda: self._memory,
+            monotonic=clock.monotonic,
+            observer=observer,
+        )
         self._walker = Walker(
             settings,
             source=source,
@@ -83,6 +95,7 @@ class Organization:
             gate=self._gate,
             schedule=self._schedule,
             memory=self._memory,
+            backfill=self._backfill,
             clock=clock,
             rng=rng,
             observer=observer,
@@ -95,6 +108,7 @@ class Organization:
     def restore(self, state: State) -> None:
         """Forget what was published and take the shard's durable state instead."""
         self._memory.restore(state)
+        self._backfill.restored()
         self._schedule.abandoned(self._clock.monotonic())
         self._gate.budget.taken_over(self._clock.monotonic())  # another worker may have asked meanwhile
 
@@ -132,6 +146,7 @@ class Organization:
     def drain(self) -> None:
         """Ask nothing more; pages in hand are still published. `run` then returns."""
         self._gate.drain()
+        self._backfill.drain()
 
     async def rest(self, duration_s: float) -> bool:
         """Wait before it starts over; returns False at once when it is drained."""
@@ -173,6 +188,7 @@ class Organization:
         async with anyio.create_task_group() as tasks:
             if not until_caught_up:
                 tasks.start_soon(self._list_again)
+                tasks.start_soon(self._heed_operators, publish)
             for _ in range(self.settings.concurrency):
                 tasks.start_soon(self._walk_on, publish, pending, goal)
 
@@ -226,6 +242,12 @@ class Organization:
         self._schedule.account_groups(self._aids, self._clock.monotonic())
         self._observer.account_groups(groups)
         self._gate.wake()
+
+    async def _heed_operators(self, publish: Publish) -> None:
+        try:
+            await self._backfill.run(lambda: self._aids, publish)
+        except Draining:
+            return
 
     # --- walks ------------------------------------------------------------------------------------------------
 

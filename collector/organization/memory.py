@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 import anyio
 
+from collector.core.backfill_jobs import BackfillJobs
 from collector.core.identity import IdentityForm
 from collector.core.model import State
 from collector.core.progress import Progress, ProgressSettings
@@ -39,7 +40,10 @@ def organizations_in(state: State) -> set[str]:
 
 
 class OrganizationMemory:
-    """The memory of one organization. Durable keys: ``progress/<organization>/<aid>`` and ``seen/<...>/<...>/``."""
+    """The memory of one organization.
+
+    Durable keys: ``progress/<organization>/<aid>``, ``seen/<...>/<...>/``, ``backfill/<...>/<job>``.
+    """
 
     def __init__(self, name: str, settings: ProgressSettings, identity: IdentityForm) -> None:
         self._name = name
@@ -47,10 +51,22 @@ class OrganizationMemory:
         self._settings = settings
         self._identity = identity
         self._groups: dict[str, AccountGroupMemory] = {}
+        self.jobs = BackfillJobs(name)
         self._not_restored: dict[str, dict[str, bytes]] = {}  # aid -> key -> value
 
     def restore(self, state: State) -> None:
-        """Forget everything, and take what is ours of a shard's durable state."""
+        """Forget everything, and take what is ours of a shard's durable state.
+
+        Raises:
+            StartRefused: a backfill job is not readable.
+        """
+        try:
+            self.jobs.restore(state)
+        except ValueError as error:
+            raise StartRefused(
+                f"organization {self._name}: the state topic holds a backfill job that this version cannot read "
+                f"({error}); use the version that wrote it"
+            ) from error
         self._groups, self._not_restored = {}, {}
         for key, value in state.items():
             kind, _, rest = key.partition("/")

@@ -23,17 +23,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from collector.clock import Clock
 from collector.core.collect import Collected, PageCollector
 from collector.core.event import Provenance
 from collector.core.ledger_entries import Trouble
-from collector.core.model import EpochS, Lane, MonoS, Owner, Page, Publication
+from collector.core.model import EpochS, Lane, MonoS, Owner, Page, Publication, Window
 from collector.core.progress import Advance
+from collector.core.recall import RecalledSessions
 from collector.core.schedule import PollSchedule, Turn
 from collector.core.spans import SPAN_MIN_S
 from collector.core.walk import PAGES_MAX, PAGES_UNPROVEN_MAX, Step, Walk, WalkState
 from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError
+from collector.organization.backfill import Backfill
 from collector.organization.gate import LOOK_AGAIN_S, RequestGate
 from collector.organization.memory import AccountGroupMemory, OrganizationMemory
 from collector.organization.settings import Observer, OrganizationSettings
@@ -52,6 +56,14 @@ Decide = Callable[[], Advance | None]
 """Says what becomes durable; asked while no other page of the account group can change it."""
 
 
+@dataclass(slots=True)
+class _Asked:
+    """For which job a backfill walk happens, and what its rows are held against besides the ids that are kept."""
+
+    job: str
+    recall: RecalledSessions | None = None
+
+
 class Walker:
     """Makes the walks of one organization.
 
@@ -62,6 +74,7 @@ class Walker:
         gate: every request leaves through it.
         schedule: is told what came of a turn, and what other work there is.
         memory: of the organization.
+        backfill: what operators ask for.
         clock: local clocks.
         rng: jitter.
         observer: is told what happens.
@@ -76,6 +89,7 @@ class Walker:
         gate: RequestGate,
         schedule: PollSchedule,
         memory: OrganizationMemory,
+        backfill: Backfill,
         clock: Clock,
         rng: random.Random,
         observer: Observer,
@@ -86,9 +100,11 @@ class Walker:
         self._gate = gate
         self._schedule = schedule
         self.memory = memory
+        self._backfill = backfill
         self._clock = clock
         self._rng = rng
         self._observer = observer
+        self._asked: dict[str, _Asked] = {}  # account group -> what its backfill walk is for
         self.publishing: dict[str, Lane] = {}
         """Whose page was handed in last, of each account group: the one that Kafka refused, if it refused one."""
 
@@ -101,10 +117,11 @@ class Walker:
             await self._settle(turn.aid, group, publish, lambda: group.progress.opening(server_now))
         ledger = group.progress.ledger
         walked_until = 0 if ledger is None else ledger.newest
-        window = group.progress.begin(turn.lane, server_now)
+        window = self._begin(turn, group, server_now)
         if window is None:
             self._schedule.finished(turn, started, started, pages=0, arrivals=0, caught_up=True)
-            self._schedule.want(turn.aid, turn.lane, MonoS(started + LOOK_AGAIN_S))
+            if turn.lane is not Lane.BACKFILL:  # that is wanted by its job
+                self._schedule.want(turn.aid, turn.lane, MonoS(started + LOOK_AGAIN_S))
             return False
         single = window.end - window.start <= SPAN_MIN_S
         walk = Walk(
@@ -133,6 +150,17 @@ class Walker:
             await self._give_up(turn, walk, group, trouble, publish)
             self._failed(turn, walk, group, after)
         return True
+
+    def _begin(self, turn: Turn, group: AccountGroupMemory, server_now: EpochS) -> Window | None:
+        """The window of a turn, whose ids are kept from now on; None: there is nothing to walk."""
+        if turn.lane is not Lane.BACKFILL:
+            return group.progress.begin(turn.lane, server_now)
+        asked = self._backfill.asked(turn.aid)
+        group.progress.asked = None if asked is None else asked[1]
+        window = group.progress.begin(turn.lane, server_now)
+        if asked is not None and window is not None:
+            self._asked[turn.aid] = _Asked(asked[0], self._backfill.recalled(turn.aid, window, group))
+        return window
 
     def _failed(self, turn: Turn, walk: Walk, group: AccountGroupMemory, error: SourceError) -> None:
         self._schedule.failed(turn, self._clock.monotonic())
@@ -177,9 +205,13 @@ class Walker:
 
     def _collect(self, page: Page, walk: Walk, group: AccountGroupMemory) -> tuple[Collected, Step]:
         """Decide about a page; the walk takes its step, nothing else changes."""
-        provenance = Provenance(self._settings.name, walk.aid, walk.lane, walk.window, self._server_now())
+        asked = self._asked_for(walk)
+        provenance = Provenance(
+            self._settings.name, walk.aid, walk.lane, walk.window, self._server_now(), asked.job if asked else ""
+        )
+        seen = asked.recall if asked is not None and asked.recall is not None else group.seen
         try:
-            collected = self._collector.collect(page, group.seen, provenance)
+            collected = self._collector.collect(page, seen, provenance)
         except Exception as error:
             # A page that our own code cannot digest delays its account group and nobody else; nothing was changed.
             self._observer.crashed(walk.aid, error)
@@ -191,22 +223,34 @@ class Walker:
 
     async def _take(self, page: Page, walk: Walk, group: AccountGroupMemory, publish: Publish) -> WalkState:
         """Publish one page. Memory moves after the commit, and no other page of the account group meanwhile."""
-        async with group.lock:
+        asked = self._asked_for(walk)
+        async with group.lock, nullcontext() if asked is None else self._backfill.lock:
             collected, step = self._collect(page, walk, group)
             del page  # nobody holds it while it waits for its commit
             now, finished = self._server_now(), step.state is WalkState.FINISHED
             advance = group.progress.advance(
                 walk.lane, walk.window, walk.started_at, step.proven_until, now, finished=finished
             )
-            writes = group.seen.write(collected.marks)
+            job = None
+            if asked is not None:
+                job = self._backfill.page(asked.job, walk.aid, step.proven_until, collected, now)
+                if job is None:  # cancelled meanwhile
+                    return WalkState.FINISHED
+            recall = None if asked is None else asked.recall
+            writes = group.seen.write(collected.marks if recall is None else recall.kept(collected.marks))
             expiry = group.seen.expire(advance.ledger.kept_from)
-            changes = (*advance.changes, *writes.changes, *expiry.changes)
+            changes = (*advance.changes, *writes.changes, *expiry.changes, *(() if job is None else (job.change,)))
             self.publishing[walk.aid] = walk.lane
             if collected.records or changes:
                 await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))
             group.seen.apply(writes, expiry)
             group.progress.apply(advance)
-            group.progress.observe(collected.lateness, now)
+            if job is None:
+                group.progress.observe(collected.lateness, now)
+            else:  # how late these sessions were says nothing about today
+                self._backfill.apply(job)
+            if recall is not None:
+                recall.published(collected.records)
         walk.arrivals += collected.events
         self._observer.published(walk, collected, group.progress, len(group.seen))
         return step.state
@@ -226,6 +270,9 @@ class Walker:
         self, turn: Turn, walk: Walk, group: AccountGroupMemory, trouble: Trouble, publish: Publish
     ) -> None:
         now = self._server_now()
+        asked = self._asked_for(walk)
+        if asked is not None and walk.window.end - walk.window.start <= SPAN_MIN_S:
+            await self._backfill.unreadable(asked.job, turn.aid, walk.window, publish)
         await self._settle(
             turn.aid, group, publish, lambda: group.progress.failed(turn.lane, walk.window, trouble, now)
         )
@@ -255,6 +302,9 @@ class Walker:
             if lane is not but:
                 due = group.progress.due(lane, server_now)
                 self._schedule.want(aid, lane, None if due is None else MonoS(now + (due - server_now)))
+
+    def _asked_for(self, walk: Walk) -> _Asked | None:
+        return self._asked.get(walk.aid) if walk.lane is Lane.BACKFILL else None
 
     def _server_now(self) -> EpochS:
         return self._gate.server_clock.now(self._clock.monotonic())

@@ -11,13 +11,15 @@ import anyio
 import trio
 from trio.testing import MockClock
 
+from collector.core.backfill_jobs import Letter
 from collector.core.ledger_entries import Lost
-from collector.core.model import AccountGroup, Lane, MonoS
+from collector.core.model import AccountGroup, Destination, Lane, MonoS
 from collector.core.progress import ProgressSettings
 from collector.core.walk import Walk
 from collector.core.windows import Sweep
 from collector.errors import RecordsRejected, SourceError
 from collector.organization import Organization, OrganizationSettings
+from collector.ports import BackfillPorts
 from collector.shard import Shard
 from tests.core.pages import EPOCH, make_collector
 from tests.organization.fakes import FakeApi, FakeKafka, Session
@@ -142,6 +144,8 @@ class World:
     progress: ProgressSettings = PROGRESS
     seed: int = 0
     organization: Any = None
+    letters: list[Letter] = field(default_factory=list)
+    read_back: list[tuple[str, int, int]] = field(default_factory=list)
 
     def shard(self) -> Shard:
         """A new process that owns the shard once it runs."""
@@ -165,6 +169,7 @@ class World:
             clock=clock,
             rng=rng,
             observer=self.diary,
+            backfill=BackfillPorts(self.new_letters, self.published),
         )
         return Shard(
             0,
@@ -174,6 +179,22 @@ class World:
             monotonic=clock.monotonic,
             observer=self.diary,
         )
+
+    async def new_letters(self, offset: int | None) -> tuple[list[Letter], int]:
+        """The mailbox of the shard."""
+        await anyio.sleep(0.01)
+        return self.letters[offset or 0 :], len(self.letters)
+
+    async def published(self, source: str, start: int, end: int, by_page: bool) -> set[str]:
+        """The events topic, read back."""
+        self.read_back.append((source, start - EPOCH, end - EPOCH))
+        records = [record for record in self.kafka.records if record.destination is Destination.EVENTS]
+        await anyio.sleep(0.5)
+        return {
+            record.key.decode()
+            for record in records
+            if dict(record.headers)["ce_source"] == source.encode() and start <= record.timestamp_ms / 1000 <= end
+        }
 
     async def collect_for(self, duration_s: float) -> None:
         """One process for so long, then a drain; it must end by itself soon after."""

@@ -1,0 +1,127 @@
+"""Letters to the owner of a shard: records in its partition of the shards topic, which anybody may write.
+
+The one rule: a letter changes nothing by itself. Its reader heeds it in a transaction of its own, once, by the letter's
+key; so letters may be read again, and stay until the topic's retention removes them.
+
+The worker looks with one reader for all of its shards, from where each of them had come: one question to a broker a
+look, as long as nothing is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from collector.core.backfill_jobs import Letter
+from collector.errors import PublishFailed
+from collector.kafka.closing import close_producer
+from collector.kafka.committed_reader import committed_reader
+from collector.kafka.connection import client_arguments
+from collector.kafka.errors import KafkaUnreachable, describe
+from collector.kafka.reader import POLL_MS
+from collector.kafka.settings import KafkaSettings
+
+
+class Mailbox:
+    """Reads the letters of this worker's shards. Mutable: the reader, which is made anew after any error.
+
+    Args:
+        settings: see there; ``admin_timeout_s`` bounds a look.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._open: Any = None  # the context that closes the reader
+        self._reader: Any = None
+
+    async def read(self, shard: int, offset: int | None) -> tuple[list[Letter], int]:
+        """The letters from an offset on.
+
+        Args:
+            shard: partition of the shards topic.
+            offset: where to go on; None: at the first record that is there.
+
+        Returns:
+            The letters in the order in which they were written, and the offset to go on at.
+
+        Raises:
+            PublishFailed: they could not be read; try again later.
+        """
+        partition = TopicPartition(self._settings.shards_topic, shard)
+        try:
+            async with asyncio.timeout(self._settings.admin_timeout_s), self._lock:
+                try:
+                    return await self._read(partition, offset)
+                except BaseException:
+                    await self._close()
+                    raise
+        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+            raise PublishFailed(
+                f"kafka: partition {shard} of {self._settings.shards_topic} at {self._settings.bootstrap_servers} "
+                f"cannot be read ({describe(error)}); requests of operators wait"
+            ) from error
+
+    async def aclose(self) -> None:
+        """Close the reader."""
+        async with self._lock:
+            await self._close()
+
+    async def _read(self, partition: TopicPartition, offset: int | None) -> tuple[list[Letter], int]:
+        if self._reader is None:
+            self._open = committed_reader(self._settings, role="mailbox", start_at="earliest")
+            self._reader = await self._open.__aenter__()
+        reader = self._reader
+        end = (await reader.end_offsets([partition]))[partition]
+        if offset is not None and offset == end:
+            return [], end
+        reader.assign([partition])
+        begin = (await reader.beginning_offsets([partition]))[partition]
+        # An offset beyond the end means that the topic was made anew.
+        reader.seek(partition, begin if offset is None or offset > end else max(begin, offset))
+        letters: list[Letter] = []
+        while await reader.position(partition) < end:
+            for record in (await reader.getmany(partition, timeout_ms=POLL_MS)).get(partition, []):
+                if record.key is not None and record.value is not None:
+                    key = record.key.decode("utf-8", "replace")
+                    letters.append(Letter(key, record.value, record.timestamp / 1000))
+        return letters, await reader.position(partition)
+
+    async def _close(self) -> None:
+        opened, self._open, self._reader = self._open, None, None
+        if opened is not None:
+            await opened.__aexit__(None, None, None)
+
+
+async def write_letters(settings: KafkaSettings, shard: int, letters: Mapping[str, bytes]) -> None:
+    """Write letters to the owner of a shard, whoever that is, now or later.
+
+    Args:
+        settings: see there; ``start_timeout_s`` and ``send_timeout_s`` apply.
+        shard: partition of the shards topic.
+        letters: key -> value.
+
+    Raises:
+        KafkaUnreachable: no acknowledgement in time; it may be written nevertheless, and writing again does no harm.
+    """
+    producer = AIOKafkaProducer(
+        **client_arguments(settings, role="letters"), acks="all", enable_idempotence=True, compression_type=None
+    )
+    try:
+        async with asyncio.timeout(settings.start_timeout_s):
+            await producer.start()
+        async with asyncio.timeout(settings.send_timeout_s):
+            for key, value in letters.items():
+                await producer.send_and_wait(settings.shards_topic, value, key=key.encode(), partition=shard)
+    except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+        raise KafkaUnreachable(
+            f"kafka: the request could not be written to {settings.shards_topic} at {settings.bootstrap_servers} "
+            f"({describe(error)}); ask again"
+        ) from error
+    finally:
+        await close_producer(producer, settings.close_timeout_s)
