@@ -73,7 +73,8 @@ class BackfillJobs:
     @property
     def current(self) -> BackfillJob | None:
         """The job that runs, or the next one."""
-        return next((job for job in self._jobs.values() if not job.is_over), None)
+        left = [job for job in self._jobs.values() if not job.is_over]
+        return next((job for job in left if job.state is JobState.RUNNING), left[0] if left else None)
 
     def heed(self, letters: Sequence[Letter], now: float) -> list[JobChange]:
         """What letters ask for that was not done yet: a new job each, and jobs to cancel.

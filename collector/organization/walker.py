@@ -239,7 +239,9 @@ class Walker:
             recall = None if asked is None else asked.recall
             writes = group.seen.write(collected.marks if recall is None else recall.kept(collected.marks))
             expiry = group.seen.expire(advance.ledger.kept_from)
-            changes = (*advance.changes, *writes.changes, *expiry.changes, *(() if job is None else (job.change,)))
+            changes = (*advance.changes, *writes.changes, *expiry.changes)
+            if job is not None:
+                changes = (*changes, job.change)
             self.publishing[walk.aid] = walk.lane
             if collected.records or changes:
                 await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))

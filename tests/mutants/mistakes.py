@@ -273,8 +273,8 @@ CORE = (
     Mistake(
         "two lanes decide about a session at the same time",
         WALKER,
-        "        async with group.lock:\n            collected, step",
-        "        if True:\n            collected, step",
+        "        async with group.lock, nullcontext()",
+        "        async with nullcontext()",
         ("tests/organization/test_lanes.py::test_two_lanes_never_publish_a_session_twice",),
     ),
     Mistake(
