@@ -43,6 +43,10 @@ from collector.organization.memory import AccountGroupMemory, OrganizationMemory
 from collector.organization.settings import Observer, OrganizationSettings
 from collector.ports import Publish, Source
 
+PAGE_ROWS_MAX = 10_000
+"""Ten times the usual page. A page is decided about and published as one: more would hold up the event loop, and all
+other organizations with it, for a second, and its ids of one hour would not fit into one record of the state."""
+
 PAGE_TRIES = 5
 PAGE_RETRY_FIRST_S = 0.5
 """A page is asked for 5 times, 0.5, 1, 2, 4 s apart besides the budget's own waits, before its walk is given up."""
@@ -205,6 +209,8 @@ class Walker:
 
     def _collect(self, page: Page, walk: Walk, group: AccountGroupMemory) -> tuple[Collected, Step]:
         """Decide about a page; the walk takes its step, nothing else changes."""
+        if len(page.rows) > PAGE_ROWS_MAX:
+            raise PageMalformed(f"{len(page.rows)} rows on a page, {PAGE_ROWS_MAX} are the most", page.answer)
         asked = self._asked_for(walk)
         provenance = Provenance(
             self._settings.name, walk.aid, walk.lane, walk.window, self._server_now(), asked.job if asked else ""

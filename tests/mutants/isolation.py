@@ -18,7 +18,7 @@ NEIGHBOURS = (
         SHARD,
         "        waiting = _Waiting(None)\n        self._waiting.append(waiting)",
         "        waiting = _Waiting(None)\n        self._waiting.insert(0, waiting)",
-        (f"{NEIGHBOUR_TESTS}::test_one_that_fails_again_and_again_loses_and_repeats_nothing",),
+        ("tests/organization/test_group_commit.py::test_the_state_is_read_behind_all_that_was_handed_in",),
     ),
     Mistake(
         "a failure of one organization is the whole shard's",
@@ -89,5 +89,19 @@ NEIGHBOURS = (
         "        if self._refused.keys() >= self._kept.keys():",
         "        if False:",
         ("tests/service/test_refused_shards.py::test_it_ends_when_nothing_else_is_left",),
+    ),
+    Mistake(
+        "a page may have as many rows as it likes",
+        "collector/organization/walker.py",
+        "        if len(page.rows) > PAGE_ROWS_MAX:",
+        "        if False:",
+        (f"{NEIGHBOUR_TESTS}::test_a_page_of_too_many_rows_is_no_page",),
+    ),
+    Mistake(
+        "large bodies are read in the event loop",
+        "collector/sources/thousandeyes/requester.py",
+        "        if len(body) < LARGE_BODY_BYTES:\n            return read(body)",
+        "        if True:\n            return read(body)",
+        ("tests/sources/test_bodies.py::test_a_large_body_holds_up_nobody_else",),
     ),
 )

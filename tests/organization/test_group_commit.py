@@ -54,6 +54,33 @@ def test_what_waits_shares_a_transaction() -> None:
     assert sum(groups) == 40
 
 
+def test_the_state_is_read_behind_all_that_was_handed_in() -> None:
+    """Also what nobody waits for any more: an organization that failed must know of the pages it had in hand."""
+    states: list[dict[str, bytes]] = []
+
+    async def main() -> None:
+        sink = FakeSink(FakeKafka())
+        await sink.open()
+        commit = GroupCommit(sink, lambda records, owners: None)
+
+        async def read() -> None:
+            states.append(dict(await commit.read_again()))
+            commit.close()
+
+        async with anyio.create_task_group() as walks:
+            for number in range(3):
+                walks.start_soon(commit.publish, publication(number))
+            await anyio.sleep(1.0)
+            walks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.sleep(1.0)
+            tasks.start_soon(commit.run)
+
+    run(main)
+    assert states == [{f"key/{number}": b"1" for number in range(3)}]
+
+
 def test_a_transaction_has_a_bound() -> None:
     """Publications are not joined beyond the bound; one that is larger goes alone."""
     kafka = FakeKafka()

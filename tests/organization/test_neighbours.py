@@ -15,6 +15,7 @@ from collector.core.restarts import REST_MAX_S
 from collector.core.watchdog import GRACE_S, LOOK_EVERY_S
 from collector.errors import ApiRejected, OrganizationStalled, PageMalformed, Rejection, Stalled, StartRefused
 from collector.organization.gate import OrganizationStopped
+from collector.organization.walker import PAGE_ROWS_MAX
 from tests.organization.fakes import FakeApi, FakeKafka
 from tests.organization.test_changes import AID, BOTH, ENDS_S, Neighbours, play
 from tests.organization.world import make_sessions, run
@@ -41,6 +42,16 @@ def breaks(world: Neighbours, name: str, what: Callable[[], Exception | None]) -
 def between(begins_s: float, ends_s: float, error: Exception) -> Callable[[], Exception | None]:
     """This error in this time."""
     return lambda: error if begins_s <= trio.current_time() < ends_s else None
+
+
+def test_a_page_of_too_many_rows_is_no_page() -> None:
+    """It would be one decision and one transaction, for which everybody else waits: it is refused, and said why."""
+    world = Neighbours()
+    world.apis["here"] = FakeApi(["301"], make_sessions(["301"], PAGE_ROWS_MAX + 1, -1_000.0), page_rows=10**9)
+    play(world, BOTH)
+    assert any("rows on a page" in text for aid, text in world.diary.failures if aid == "301")
+    assert world.kafka.opened == 1
+    world.assert_each_once("other")
 
 
 def hangs_at(world: Neighbours, name: str, begins_s: float) -> None:
