@@ -174,6 +174,10 @@ class RequestGate:
         except SourceError as error:
             heard = error.answer
             self._close_on(error, (Rejection.UNAUTHORIZED,) if optional else CLOSING)
+            if self._closed is error:
+                # Of the credentials that were refused: those that are looked at later may be the next ones already.
+                with self._waiting("for its credentials", LOOK_AGAIN_S):
+                    self._closed_fingerprint = await self._fingerprint()
             raise
         finally:
             self._tell_budget(request, heard)

@@ -104,4 +104,11 @@ NEIGHBOURS = (
         "        if True:\n            return read(body)",
         ("tests/sources/test_bodies.py::test_a_large_body_holds_up_nobody_else",),
     ),
+    Mistake(
+        "what the credentials are is looked at after they were corrected",
+        "collector/organization/gate.py",
+        "                    self._closed_fingerprint = await self._fingerprint()\n",
+        "                    await self._fingerprint()\n",
+        ("tests/organization/test_answers.py::test_credentials_that_change_right_after_the_refusal_count",),
+    ),
 )

@@ -163,6 +163,23 @@ def test_an_answer_that_was_on_its_way_does_not_multiply_401s() -> None:
     assert sum(at > 5.0 for at, _ in world.api.asked) <= 16
 
 
+def test_credentials_that_change_right_after_the_refusal_count() -> None:
+    """The operator was quick: what was changed before the first look is not taken for what was refused."""
+    world = World(FakeApi(AIDS, []))
+    world.api.fault = lambda request: rejected(Rejection.UNAUTHORIZED) if world.fingerprint == "first" else None
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.collect_for, 100.0)
+            await anyio.sleep(1.5)
+            assert world.diary.stops
+            world.fingerprint = "second"
+
+    run(main)
+    (resumed,) = world.diary.resumptions
+    assert resumed < 60.0
+
+
 def test_once_ends_when_the_organization_is_refused() -> None:
     """``until_caught_up`` and 401: an error for the operator instead of waiting."""
     world = World(FakeApi(AIDS, []))
