@@ -208,34 +208,34 @@ def test_a_gap_says_that_the_account_group_was_parked() -> None:
 
 def test_two_lanes_never_publish_a_session_twice() -> None:
     """A hot page and one of catch-up arrive at the same moment with the same new session: one of them publishes it."""
-    world = World(FakeApi([AID], every(1, 3 * HOUR_S, from_s=0), page_rows=1_000_000, limit=10_000))
-    fetch, both, waiting = world.api.fetch, anyio.Event, {}
+    restart_s = 2 * HOUR_S
+    late = [
+        session._replace(suffix="x" + session.suffix[1:], committed=EPOCH + restart_s + 75.0)
+        for session in every(1, restart_s, from_s=int(restart_s) - 900)
+    ]
+    world = World(FakeApi([AID], [*every(10, 3 * HOUR_S, from_s=0), *late], page_rows=1_000_000, limit=10_000))
+    fetch, hot_asks, met = world.api.fetch, anyio.Event(), []
 
     async def together(request: PageRequest) -> Page:
-        page = await fetch(request)
-        now = EPOCH + trio.current_time()
-        if trio.current_time() > 2 * HOUR_S:
-            hot = request.window.end > now - 5.0
-            border = request.window.start if hot else request.window.end
-            event = waiting.setdefault(border, both())
-            if hot:
-                with anyio.move_on_after(20.0):
-                    await event.wait()
-            else:
-                event.set()
-                await anyio.lowlevel.checkpoint()
-        return page
+        now = trio.current_time()
+        is_hot = request.window.end >= EPOCH + now - 5.0
+        if is_hot and now > restart_s + 80.0:
+            hot_asks.set()
+        elif not is_hot and request.window.end >= EPOCH + now - OVERLAP_S - 120.0 and not met:
+            met.append(request.window.end)
+            await hot_asks.wait()  # the last slice, which ends where the hot window begins
+        return await fetch(request)
 
     world.api.fetch = together  # type: ignore[method-assign]
 
     async def main() -> None:
         await world.collect_for(60.0)
-        await anyio.sleep(2 * HOUR_S)
+        await anyio.sleep(restart_s - 60.0)
         await world.collect_for(600.0)
 
     run(main)
-    assert any(event.is_set() for event in waiting.values()), "they never met"
-    world.assert_each_once(2 * HOUR_S)
+    assert met, "they never met"
+    world.assert_each_once(restart_s + 300.0)
 
 
 def test_a_long_walk_goes_on_where_its_rows_proved_order() -> None:
