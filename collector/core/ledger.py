@@ -157,6 +157,9 @@ class Ledger:
             walked=_before(self.walked, today),
             settled=_before(self.settled, young),
             final=_before(self.final, today - horizon_s),
+            sweeps=tuple(
+                SweepRun(min(run.began, today), min(run.position, young), min(run.end, young)) for run in self.sweeps
+            ),
         )
 
     def walk(

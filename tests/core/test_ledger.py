@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import orjson
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.core.ledger import LOST_MAX, RANGES_MAX, RETRIES_S, Ledger
-from collector.core.ledger_entries import Gap, Lost, Trouble, Why
+from collector.core.ledger_entries import Gap, Lost, SweepRun, Trouble, Why
 from collector.core.ledger_record import decode, encode
 from collector.core.model import EpochS, Lane, Window
 from collector.core.ranges import clip, complement, difference, intersection
@@ -123,6 +124,13 @@ def test_a_clock_that_ran_ahead_is_taken_back() -> None:
     assert back.settled == ((EPOCH, EPOCH + 3_100),)
     assert back.hot_from == EPOCH + 3_100
     assert back.final == ()
+
+
+def test_a_sweep_of_the_future_ends_today() -> None:
+    """What a clock that ran ahead let begin neither sweeps every new second until then, nor waits until then."""
+    ahead = replace(new(), sweeps=(SweepRun(EPOCH + 9_000, EPOCH + 5_000, EPOCH + 8_400),))
+    (run,) = ahead.on_clock(EpochS(EPOCH + 5_100.0), OVERLAP_S, HORIZON_S).sweeps
+    assert run == SweepRun(EPOCH + 5_100, EPOCH + 4_500, EPOCH + 4_500)
 
 
 def test_a_date_from_before_the_window_proves_nothing() -> None:
