@@ -166,6 +166,56 @@ def gaps(
 
 @app.command()
 @command
+def backfill(
+    config: ConfigFile = None,
+    organization: Annotated[
+        str | None, typer.Option("--organization", metavar="NAME", help="Whose sessions.", show_default=False)
+    ] = None,
+    account_group: Annotated[
+        list[str] | None,
+        typer.Option("--account-group", metavar="AID", help="Of this one; may be repeated. Default: all."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="2026-11-01T06:00:00Z, 2026-11-01, or how long ago: 3d."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The same. Default: now.", show_default=False)
+    ] = None,
+    quota_share: Annotated[
+        float, typer.Option("--quota-share", help="Of the pages, while there are new sessions to fetch.")
+    ] = 0.2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait", help="Until it is done, with a bar. Default: on a terminal.", show_default=False
+        ),
+    ] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Show all jobs instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --list: one JSON document.")] = False,
+    cancel: Annotated[
+        str | None, typer.Option("--cancel", metavar="JOB", help="Cancel a job instead.", show_default=False)
+    ] = None,
+) -> int:
+    """Ask the collector for a range again, or for one that it never had. Each session still comes once.
+
+    A running collector does it beside its other work; without one the request waits, seven days at most. The range
+    may be older than what it remembers. Prints the job's id.
+    """
+    from collector.cli.backfill import Wanted, ask, print_jobs
+    from collector.cli.backfill import cancel as cancel_job
+
+    if show_list:
+        return print_jobs(config, organization, as_json=as_json)
+    if cancel is not None:
+        return cancel_job(config, cancel)
+    wanted = Wanted(organization, tuple(account_group or ()), start, end, quota_share)
+    return ask(config, wanted, dry_run=dry_run, wait=wait)
+
+
+@app.command()
+@command
 def tail(
     config: ConfigFile = None,
     topic: Annotated[

@@ -10,7 +10,7 @@ look, as long as nothing is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -86,16 +86,48 @@ class Mailbox:
         reader.seek(partition, begin if offset is None or offset > end else max(begin, offset))
         letters: list[Letter] = []
         while await reader.position(partition) < end:
-            for record in (await reader.getmany(partition, timeout_ms=POLL_MS)).get(partition, []):
-                if record.key is not None and record.value is not None:
-                    key = record.key.decode("utf-8", "replace")
-                    letters.append(Letter(key, record.value, record.timestamp / 1000))
+            letters += _letters((await reader.getmany(partition, timeout_ms=POLL_MS)).get(partition, []))
         return letters, await reader.position(partition)
 
     async def _close(self) -> None:
         opened, self._open, self._reader = self._open, None, None
         if opened is not None:
             await opened.__aexit__(None, None, None)
+
+
+async def all_letters(settings: KafkaSettings) -> list[Letter]:
+    """The letters to the owners of all shards, those to one owner in the order in which they were written.
+
+    Args:
+        settings: see there; ``restore_timeout_s`` bounds it.
+
+    Raises:
+        KafkaUnreachable: no broker answered in time, or none any more.
+    """
+    letters: list[Letter] = []
+    partitions = [TopicPartition(settings.shards_topic, shard) for shard in range(settings.shards)]
+    try:
+        async with committed_reader(settings, role="letters", start_at="earliest") as reader:
+            reader.assign(partitions)
+            async with asyncio.timeout(settings.restore_timeout_s):
+                left = {p: end for p, end in (await reader.end_offsets(partitions)).items() if end > 0}
+                while left:
+                    for records in (await reader.getmany(*left, timeout_ms=POLL_MS)).values():
+                        letters += _letters(records)
+                    left = {p: end for p, end in left.items() if await reader.position(p) < end}
+    except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+        raise KafkaUnreachable(
+            f"kafka: reading {settings.shards_topic} at {settings.bootstrap_servers} failed ({describe(error)})"
+        ) from error
+    return letters
+
+
+def _letters(records: Iterable[Any]) -> list[Letter]:
+    return [
+        Letter(record.key.decode("utf-8", "replace"), record.value, record.timestamp / 1000)
+        for record in records
+        if record.key is not None and record.value is not None
+    ]
 
 
 async def write_letters(settings: KafkaSettings, shard: int, letters: Mapping[str, bytes]) -> None:

@@ -7,7 +7,8 @@ committed while it reads may be missing. An owner restores through `collector.ka
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -21,6 +22,9 @@ from collector.kafka.settings import KafkaSettings
 
 # How long a poll waits for data, milliseconds; between polls the positions are looked at.
 POLL_MS = 300
+
+FOLLOW_S = 1.0
+"""How often whoever follows a key hears that nothing happened."""
 
 
 async def read_state(settings: KafkaSettings, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -53,6 +57,44 @@ async def read_state(settings: KafkaSettings, wanted: Callable[[str], bool]) -> 
             f"kafka: reading {settings.state_topic} at {settings.bootstrap_servers} failed ({describe(error)})"
         ) from error
     return state
+
+
+@asynccontextmanager
+async def follow_state(settings: KafkaSettings, shard: int, key: str) -> AsyncIterator[AsyncIterator[bytes | None]]:
+    """What becomes of a key: each value that is committed once the block has begun, and None every `FOLLOW_S` without.
+
+    Args:
+        settings: see there.
+        shard: partition of the state topic.
+        key: of the state.
+
+    Raises:
+        KafkaUnreachable: no broker answered in time, or none any more.
+        StartRefused: there is no such topic.
+    """
+    try:
+        async with committed_reader(settings, role="follow", start_at="latest") as consumer:
+            partition = (await _partitions(settings))[shard]
+            consumer.assign([partition])
+            async with asyncio.timeout(settings.admin_timeout_s):
+                await consumer.position(partition)  # fixed now: whatever is written from here on is seen
+            yield _values(consumer, key)
+    except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+        raise KafkaUnreachable(
+            f"kafka: following {settings.state_topic} at {settings.bootstrap_servers} failed ({describe(error)})"
+        ) from error
+
+
+async def _values(consumer: Any, key: str) -> AsyncIterator[bytes | None]:
+    while True:
+        found = False
+        for records in (await consumer.getmany(timeout_ms=round(FOLLOW_S * 1000))).values():
+            for record in records:
+                if record.key == key.encode() and record.value is not None:
+                    found = True
+                    yield record.value
+        if not found:
+            yield None
 
 
 async def _partitions(settings: KafkaSettings) -> list[TopicPartition]:

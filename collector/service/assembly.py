@@ -25,7 +25,7 @@ from collector.core.progress import ProgressSettings
 from collector.core.schema import SessionSchema
 from collector.core.windows import Sweep
 from collector.organization import Organization, OrganizationSettings
-from collector.ports import Sink
+from collector.ports import BackfillPorts, Sink
 from collector.shard import Shard, SinkDeadlines
 from collector.sources.thousandeyes import Credentials, open_source
 from collector.telemetry.metrics import Metrics
@@ -127,6 +127,7 @@ class ShardFactory:
         rng: jitter; each part gets its own, seeded from it.
         metrics: of this process.
         board: of this process.
+        backfill: what operators ask for, by a shard's number; None: nobody can ask.
     """
 
     def __init__(
@@ -140,8 +141,10 @@ class ShardFactory:
         rng: random.Random,
         metrics: Metrics,
         board: StatusBoard,
+        backfill: Callable[[int], BackfillPorts] | None = None,
     ) -> None:
         self._config = config
+        self._backfill = backfill
         self._open_sink = open_sink
         self._collector = page_collector(config, record_bytes_max, limits)
         self._clock = clock
@@ -192,7 +195,7 @@ class ShardFactory:
 
     def organization(self, section: OrganizationSection) -> Organization:
         """A new organization, not yet running."""
-        settings = source_settings(section)
+        settings, shard = source_settings(section), shard_of(section.name, self._config.kafka.shards)
         return Organization(
             organization_settings(self._config, section),
             source=open_source(settings),
@@ -201,4 +204,5 @@ class ShardFactory:
             clock=self._clock,
             rng=random.Random(self._rng.random()),
             observer=OrganizationTelemetry(section.name, self._metrics, self._board),
+            backfill=None if self._backfill is None else self._backfill(shard),
         )

@@ -153,11 +153,15 @@ class _Service:
         )
         if self._stopping.is_set():
             keeper.drain()
-        if self._once or self._dry_run:
-            keeper.own(self._board.shards)
-            await keeper.run()
-        else:
-            await self._share(keeper, background)
+        try:
+            if self._once or self._dry_run:
+                keeper.own(self._board.shards)
+                await keeper.run()
+            else:
+                await self._share(keeper, background)
+        finally:
+            with anyio.CancelScope(shield=True):  # it has a deadline of its own
+                await sinks.aclose()
         return self._verdict(keeper)
 
     async def _share(self, keeper: ShardKeeper, background: TaskGroup) -> None:
@@ -189,6 +193,7 @@ class _Service:
             rng=random.Random(),
             metrics=self._metrics,
             board=self._board,
+            backfill=sinks.backfill,
         )
         keeper = ShardKeeper(factory, observer=self.ownership, once=self._once)
         # What is there now stays for good, and pages come and go in large numbers of young objects: looking at the

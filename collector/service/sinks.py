@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import structlog
@@ -16,9 +17,11 @@ from collector.config import Config
 from collector.core.limits import RecordLimits
 from collector.dry_run import StdoutSink
 from collector.kafka.errors import KafkaUnreachable
+from collector.kafka.mailbox import Mailbox
 from collector.kafka.opening import SinkOpener
+from collector.kafka.published import published_ids
 from collector.kafka.topics import ensure_topics
-from collector.ports import Sink
+from collector.ports import BackfillPorts, Sink
 
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
@@ -42,11 +45,20 @@ class Sinks:
         open_sink: an unopened sink for a shard's number.
         record_bytes_max: what one record may take, bytes.
         limits: what may become less while we run.
+        backfill: what operators ask for, and what was published, by a shard's number; None: nobody can ask.
+        mailbox: reads what they ask for.
     """
 
     open_sink: Callable[[int], Sink]
     record_bytes_max: int
     limits: RecordLimits = field(default_factory=RecordLimits)
+    backfill: Callable[[int], BackfillPorts] | None = None
+    mailbox: Mailbox | None = None
+
+    async def aclose(self) -> None:
+        """Close what is open besides the sinks."""
+        if self.mailbox is not None:
+            await self.mailbox.aclose()
 
 
 def dry_run_sinks() -> Sinks:
@@ -85,4 +97,9 @@ async def kafka_sinks(config: Config, *, stopping: anyio.Event, failures_max: in
             await stopping.wait()
             raise StoppedEarly
     opener = SinkOpener(settings, layout)
-    return Sinks(opener, opener.record_bytes_max, opener.limits)
+    mailbox = Mailbox(settings)
+
+    def backfill(shard: int) -> BackfillPorts:
+        return BackfillPorts(partial(mailbox.read, shard), partial(published_ids, settings))
+
+    return Sinks(opener, opener.record_bytes_max, opener.limits, backfill, mailbox)

@@ -119,7 +119,8 @@ class OrganizationTelemetry:
                 )
         if collected.notices:
             self._notice(group, collected)
-        self._measure(group, collected.sample)
+        if walk.lane is not Lane.BACKFILL:  # how old those are says nothing about how fresh we are
+            self._measure(group, collected.sample)
 
     def _notice(self, group: AccountGroupStatus, collected: Collected) -> None:
         """Rows that must not go by in silence: counted, and each kind said once an account group."""

@@ -21,7 +21,7 @@ except SystemExit as end:
     print("|".join(name for name, module in sys.modules.items() if module is not None))  # None: kept out on purpose
     raise
 """
-COMMANDS = ["run", "leave", "validate", "kafka", "demo", "gaps", "tail"]
+COMMANDS = ["run", "leave", "validate", "kafka", "demo", "gaps", "backfill", "tail"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runn"], *([name, "--help"] for name in COMMANDS)])

@@ -1,0 +1,151 @@
+"""Letters to the owner of a shard, and what the events topic tells of a span of time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import anyio
+import orjson
+import pytest
+from anyio import to_thread
+from confluent_kafka import Producer
+
+from collector.core.model import Destination, Publication, Record
+from collector.errors import TooManyEvents
+from collector.kafka.mailbox import Mailbox, all_letters, write_letters
+from collector.kafka.published import published_ids
+from collector.kafka.settings import KafkaSettings
+from collector.kafka.state import follow_state
+from tests.kafka.owners import owner
+from tests.kafka.publications import publication, settings_for
+from tests.kafka_fixtures import KafkaCluster
+
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.timeout(120)]
+
+SOURCE, OTHER = "/thousandeyes/acme/7625", "/thousandeyes/acme/7626"
+START = 1_790_000_000
+HOUR_S = 3_600
+TIMEOUT_S = 30.0
+
+
+def session(identifier: str, time_s: int, source: str = SOURCE, **headers: str) -> Record:
+    """The event of a session."""
+    date = datetime.fromtimestamp(time_s, UTC).isoformat()
+    every = {"ce_source": source, "ce_time": date, "ce_id": identifier, **headers}
+    value = orjson.dumps({"userSessionId": identifier.partition("#")[0]})
+    named = [(name, text.encode()) for name, text in every.items()]
+    return Record(Destination.EVENTS, identifier.encode(), value, named, time_s * 1000)
+
+
+async def ids(settings: KafkaSettings, start: int = START, end: int = START + HOUR_S, **more: int) -> set[str]:
+    """What was published of the account group."""
+    return await published_ids(settings, SOURCE, start, end, False, **more)
+
+
+async def test_what_was_published_of_a_span_wherever_it_stands(
+    kafka_cluster: KafkaCluster, kafka_topic_prefix: str
+) -> None:
+    """Of the account group, of the span with both its ends, old ones behind new ones too; nothing that was aborted."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    async with owner(settings) as (sink, _):
+        await sink.publish(
+            Publication([session("young", START + 2 * HOUR_S), session("old", START - 1), session("first", START)], [])
+        )
+        await sink.publish(
+            Publication(
+                [
+                    session("behind", START + 60),
+                    session("last", START + HOUR_S),
+                    session("elsewhere", START, OTHER),
+                    session("changed#0badc0de", START + 1, ce_revision="1"),
+                ],
+                [],
+            )
+        )
+        aborted = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": "aborted"})
+        await to_thread.run_sync(_produce, aborted, settings.events_topic, session("aborted", START + 2))
+        await to_thread.run_sync(aborted.abort_transaction, TIMEOUT_S)
+        assert await ids(settings) == {"first", "behind", "last", "changed"}
+        assert await ids(settings, START + 3 * HOUR_S, START + 4 * HOUR_S) == set()
+        by_page = await published_ids(settings, SOURCE, START, START + 1, True)
+        assert by_page == {"first", "changed"}
+        with pytest.raises(TooManyEvents, match="more than 3 events"):
+            await ids(settings, ids_max=3)
+
+
+async def test_what_stands_behind_an_open_transaction_of_another_is_waited_for(
+    kafka_cluster: KafkaCluster, kafka_topic_prefix: str
+) -> None:
+    """Another shard's transaction is open in the same partition: our commits behind it are seen all the same."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix, event_partitions=1)
+    open_one = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": "open-one"})
+    found: list[set[str]] = []
+    async with owner(settings) as (sink, _):
+        await to_thread.run_sync(_produce, open_one, settings.events_topic, session("open", START + 1))
+        await sink.publish(Publication([session("ours", START + 2)], []))
+
+        async def read() -> None:
+            found.append(await ids(settings))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.sleep(3.0)  # long enough to end wrongly, and nothing is asserted about it
+            await to_thread.run_sync(open_one.abort_transaction, TIMEOUT_S)
+    assert found == [{"ours"}]
+
+
+async def test_letters_are_read_from_the_first_and_on(kafka_cluster: KafkaCluster, kafka_topic_prefix: str) -> None:
+    """Each in its shard's partition, beside the witness of the state; again from any offset, and new ones."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    mailbox = Mailbox(settings)
+    try:
+        await _topics(settings)
+        await write_letters(settings, 1, {"backfill/acme/one": b"1", "backfill/acme/two": b"2"})
+        letters, offset = await mailbox.read(1, None)
+        assert [(letter.key, letter.value) for letter in letters if letter.key != "origin"] == [
+            ("backfill/acme/one", b"1"),
+            ("backfill/acme/two", b"2"),
+        ]
+        assert await mailbox.read(1, offset) == ([], offset)
+        assert "backfill/acme/one" not in [letter.key for letter in (await mailbox.read(0, None))[0]]
+        await write_letters(settings, 1, {"backfill/acme/three": b"3"})
+        fresh, _ = await mailbox.read(1, offset)
+        assert [letter.key for letter in fresh] == ["backfill/acme/three"]
+        again, _ = await mailbox.read(1, None)
+        assert [letter.key for letter in again][-1] == "backfill/acme/three"
+        every = [letter.key for letter in await all_letters(settings) if letter.key != "origin"]
+        assert every == ["backfill/acme/one", "backfill/acme/two", "backfill/acme/three"]
+    finally:
+        await mailbox.aclose()
+
+
+async def test_a_key_of_the_state_is_followed(kafka_cluster: KafkaCluster, kafka_topic_prefix: str) -> None:
+    """Each committed value from the beginning of the block on, and a sign of life while there is none."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    async with owner(settings) as (sink, _):
+        await sink.publish(publication([], {"k": b"before", "other": b"x"}))
+        async with follow_state(settings, 0, "k") as values:
+            assert await anext(values) is None
+            await sink.publish(publication([], {"other": b"y"}))
+            await sink.publish(publication([], {"k": b"1"}))
+            await sink.publish(publication([], {"k": b"2"}))
+            seen: list[bytes] = []
+            async for value in values:
+                seen += [] if value is None else [value]
+                if len(seen) == 2:
+                    break
+    assert seen == [b"1", b"2"]
+
+
+async def _topics(settings: KafkaSettings) -> None:
+    async with owner(settings):
+        pass
+
+
+def _produce(producer: Producer, topic: str, record: Record) -> None:
+    producer.init_transactions(TIMEOUT_S)
+    producer.begin_transaction()
+    producer.produce(
+        topic, record.value, record.key, partition=0, headers=list(record.headers), timestamp=record.timestamp_ms
+    )
+    assert producer.flush(TIMEOUT_S) == 0
