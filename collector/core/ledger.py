@@ -37,8 +37,8 @@ waits for their next try too."""
 CAUSES_MAX = 8
 """Gaps whose reason is kept; without it a gap counts as missed."""
 
-RETRIES_S = (900, 3_600, 14_400, 43_200)
-"""An unreadable round is tried again after 15 min, 1 h, 4 h and 12 h, then given up: its ids need not be kept for
+RETRIES_S = (60, 300, 900, 3_600, 14_400, 43_200)
+"""An unreadable round is tried again after 1, 5 and 15 min, 1, 4 and 12 h, then given up: its ids need not be kept for
 ever. 17 hours outlast a bad day of an API."""
 
 

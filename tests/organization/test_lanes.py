@@ -210,16 +210,17 @@ def test_two_lanes_never_publish_a_session_twice() -> None:
     """A hot page and one of catch-up arrive at the same moment with the same new session: one of them publishes it."""
     restart_s = 2 * HOUR_S
     late = [
-        session._replace(suffix="x" + session.suffix[1:], committed=EPOCH + restart_s + 75.0)
+        session._replace(suffix="x" + session.suffix[1:], committed=EPOCH + restart_s + 15.0)
         for session in every(1, restart_s, from_s=int(restart_s) - 900)
     ]
-    world = World(FakeApi([AID], [*every(10, 3 * HOUR_S, from_s=0), *late], page_rows=1_000_000, limit=10_000))
+    api = FakeApi([AID], [*every(10, 3 * HOUR_S, from_s=0), *late], page_rows=1_000_000, limit=10_000)
+    world = World(api, poll_interval_s=10.0)  # an answer that takes longer than a time-out would count as a stall
     fetch, hot_asks, met = world.api.fetch, anyio.Event(), []
 
     async def together(request: PageRequest) -> Page:
         now = trio.current_time()
         is_hot = request.window.end >= EPOCH + now - 5.0
-        if is_hot and now > restart_s + 80.0:
+        if is_hot and now > restart_s + 16.0:
             hot_asks.set()
         elif not is_hot and request.window.end >= EPOCH + now - OVERLAP_S - 120.0 and not met:
             met.append(request.window.end)
