@@ -20,7 +20,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from collector.config import Config
-from collector.errors import CollectorError, StartRefused
+from collector.errors import CollectorError, PublishFailed, StartRefused
 from collector.service.assembly import ShardFactory
 from collector.shard import Shard
 from collector.telemetry.ownership import OwnershipTelemetry
@@ -159,6 +159,12 @@ class ShardKeeper:
         except CollectorError as error:  # ends this shard (``once`` only); the others go on to their end
             self.failed.append(error)
             self._log.error("not collected", shard=shard.number, detail=str(error))
+        except ExceptionGroup as group:
+            # Cut off in the middle of a publication that then failed: an event loop may tell both together, past what
+            # the shard catches. What became of it is for the next owner to see.
+            if not kept.is_lost or group.split(PublishFailed)[1] is not None:
+                raise
+            self._log.warning("shard cut off", shard=shard.number, drain_s=LOST_DRAIN_S)
         finally:
             for organization in shard.organizations:
                 for aid, reason in organization.given_up.items():

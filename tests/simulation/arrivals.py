@@ -165,7 +165,7 @@ def _session(aid: str, number: int, time_s: float, late_s: float, climate: Clima
     versions = [Version(committed, row)]
     chance = rng.random()
     if chance < climate.broken_share:
-        versions = [Version(committed, _broken(row, number, rng), broken=True)]
+        versions = [Version(committed, _broken(row, aid, number, rng), broken=True)]
         if rng.random() < 0.3:  # put right soon after
             versions.append(Version(committed + rng.uniform(1.0, climate.overlap_s), row))
     elif chance < climate.broken_share + climate.changed_share:
@@ -173,12 +173,13 @@ def _session(aid: str, number: int, time_s: float, late_s: float, climate: Clima
     return Session(aid, identifier, date, round_id, versions)
 
 
-def _broken(row: dict[str, Any], number: int, rng: Random) -> Any:
+def _broken(row: dict[str, Any], aid: str, number: int, rng: Random) -> Any:
+    """A row that is no valid session; no two have the same bytes, so that each dead letter is known by them."""
     kind = rng.randrange(4)
     if kind == 0:
-        return f"no row {number}"
+        return f"no row {aid}-{number}"
     if kind == 1:
-        return {**row, "date": f"yesterday {number}"}
+        return {**row, "date": f"yesterday {aid}-{number}"}
     if kind == 2:
         return {name: value for name, value in row.items() if name != "roundId"} | {"number": number}
-    return {**row, "userSessionId": "", "number": number}
+    return {**row, "userSessionId": "", "number": f"{aid}-{number}"}
