@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import anyio
 
+THAW_S = 300.0
+"""How long after a freeze its consequences are forgiven."""
+
 
 class Killed(BaseException):
     """Raised into a process that is dead, through every shield; no ``except Exception`` stops it."""
@@ -21,7 +24,7 @@ class Process:
         self.alive = True
         self._scope = anyio.CancelScope()
         self._died = anyio.Event()
-        self._frozen_until = 0.0
+        self._frozen_until = -THAW_S
 
     @property
     def scope(self) -> anyio.CancelScope:
@@ -37,6 +40,11 @@ class Process:
     def freeze(self, duration_s: float) -> None:
         """Let nothing through for a while, as a stopped process or a paused machine does; it does not know."""
         self._frozen_until = max(self._frozen_until, anyio.current_time() + duration_s)
+
+    @property
+    def was_frozen(self) -> bool:
+        """Whether it was frozen not long ago: what waited then may be taken for stuck."""
+        return self._frozen_until > anyio.current_time() - THAW_S
 
     def check(self) -> None:
         """Go on only if alive."""
