@@ -76,6 +76,10 @@ class BackfillJobs:
         left = [job for job in self._jobs.values() if not job.is_over]
         return next((job for job in left if job.state is JobState.RUNNING), left[0] if left else None)
 
+    def find(self, name: str) -> BackfillJob | None:
+        """The job of this id; None: there is none, or no more."""
+        return self._jobs.get(name)
+
     def heed(self, letters: Sequence[Letter], now: float) -> list[JobChange]:
         """What letters ask for that was not done yet: a new job each, and jobs to cancel.
 

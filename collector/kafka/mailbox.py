@@ -26,9 +26,12 @@ from collector.kafka.errors import KafkaUnreachable, describe
 from collector.kafka.reader import POLL_MS
 from collector.kafka.settings import KafkaSettings
 
+ENDS_FRESH_S = 1.0
+"""The ends of all partitions are asked for together, this often at most, however many organizations look."""
+
 
 class Mailbox:
-    """Reads the letters of this worker's shards. Mutable: the reader, which is made anew after any error.
+    """Reads the letters of this worker's shards. Mutable: the reader, made anew after any error, and known ends.
 
     Args:
         settings: see there; ``admin_timeout_s`` bounds a look.
@@ -39,6 +42,8 @@ class Mailbox:
         self._lock = asyncio.Lock()
         self._open: Any = None  # the context that closes the reader
         self._reader: Any = None
+        self._ends: dict[TopicPartition, int] = {}
+        self._ends_at = 0.0
 
     async def read(self, shard: int, offset: int | None) -> tuple[list[Letter], int]:
         """The letters from an offset on.
@@ -77,7 +82,7 @@ class Mailbox:
             self._open = committed_reader(self._settings, role="mailbox", start_at="earliest")
             self._reader = await self._open.__aenter__()
         reader = self._reader
-        end = (await reader.end_offsets([partition]))[partition]
+        end = await self._end(partition)
         if offset is not None and offset == end:
             return [], end
         reader.assign([partition])
@@ -87,10 +92,19 @@ class Mailbox:
         letters: list[Letter] = []
         while await reader.position(partition) < end:
             letters += _letters((await reader.getmany(partition, timeout_ms=POLL_MS)).get(partition, []))
-        return letters, await reader.position(partition)
+        self._ends[partition] = await reader.position(partition)
+        return letters, self._ends[partition]
+
+    async def _end(self, partition: TopicPartition) -> int:
+        now = asyncio.get_running_loop().time()
+        if partition not in self._ends or now - self._ends_at >= ENDS_FRESH_S:
+            self._ends = await self._reader.end_offsets([*self._ends.keys() | {partition}])
+            self._ends_at = now
+        return self._ends[partition]
 
     async def _close(self) -> None:
         opened, self._open, self._reader = self._open, None, None
+        self._ends = {}
         if opened is not None:
             await opened.__aexit__(None, None, None)
 

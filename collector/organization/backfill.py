@@ -150,7 +150,7 @@ class Backfill:
             return
         await publish(Publication((), [one.change for one in changes], Owner(self._settings.name, "")))
         for one in changes:
-            self._memory().jobs.apply(one)
+            self.apply(one)
 
     async def _prepare(self, aids: list[str], publish: Publish) -> None:
         """See to it that the job that runs has its next walk wanted."""
@@ -258,7 +258,10 @@ class Backfill:
 
     def apply(self, change: JobChange) -> None:
         """Take over what was committed. The lock is held."""
+        known = None if change.job is None else self._memory().jobs.find(change.job.request.job)
         self._memory().jobs.apply(change)
+        if change.job is not None and (known is None or known.state is not change.job.state):
+            self._observer.backfill_changed(change.job)
 
     async def unreadable(self, job: str, aid: str, window: Window, publish: Publish) -> None:
         """A single round could not be read to its end: after some tries it is left out, and told."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from collector.core.backfill import BackfillJob
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
 from collector.core.identity import IdentityForm
@@ -61,6 +62,9 @@ class Observer(Protocol):
 
     def ranges_lost(self, aid: str, ranges: Sequence[Lost]) -> None:
         """Ranges of an account group will never be walked: the API does not keep them, or they stayed unreadable."""
+
+    def backfill_changed(self, job: BackfillJob) -> None:
+        """A backfill job was taken, began, or is over."""
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""

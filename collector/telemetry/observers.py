@@ -5,10 +5,12 @@ One canonical log line a walk; failures are one line each, at a level that fits 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import structlog
 
+from collector.core.backfill import BackfillJob, JobState
 from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
 from collector.core.event import epoch_ms, rfc3339
@@ -169,6 +171,20 @@ class OrganizationTelemetry:
                 detail=one.detail or None,
                 hint=_LOST_HINTS.get(one.why, "see te-collector gaps"),
             )
+
+    def backfill_changed(self, job: BackfillJob) -> None:
+        """A backfill job was taken, began, or is over: a line each."""
+        self._log.log(
+            logging.ERROR if job.state is JobState.FAILED else logging.INFO,
+            f"backfill {job.state}",
+            job=job.request.job,
+            start=rfc3339(job.request.start),
+            end=rfc3339(job.request.end),
+            reason=job.reason or None,
+            pages=job.counts.pages,
+            events=job.counts.events,
+            unreadable=job.skipped_total,
+        )
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""

@@ -140,3 +140,27 @@ class JobsMachine(RuleBasedStateMachine):
 
 
 TestJobs = JobsMachine.TestCase
+
+
+def running() -> BackfillJob:
+    """A job over two account groups that has begun."""
+    request = BackfillRequest("one", NAME, START, END, None, 0.2, 1.0)
+    return BackfillJob(request, 1.0, 1.0).begun(("1", "2"), 2.0)
+
+
+def test_positions_only_go_forward() -> None:
+    """A page that proves less than was walked already, as after a smaller window, takes nothing back."""
+    job = running().walked("1", START + 500, Counts(1, 2, 3, 4), 3.0).walked("1", START + 100, Counts(1, 0, 0, 0), 4.0)
+    assert job.left("1") == (START + 500, END)
+    assert job.left("2") == (START, END)
+    assert job.counts == Counts(2, 2, 3, 4)
+    assert job.share_done == 0.25
+
+
+def test_it_is_done_when_all_of_it_was_walked() -> None:
+    """With the page that reaches the end of the last account group; what is left out counts as walked, and is told."""
+    job = running().walked("2", END, Counts(1, 0, 0, 0), 3.0)
+    assert (job.state, job.unfinished()) == (JobState.RUNNING, ("1",))
+    job = job.passed_over("1", END - 60, END, 4.0)
+    assert (job.state, job.share_done, job.skipped_total) == (JobState.DONE, 1.0, 1)
+    assert BackfillJob.parse(job.to_bytes()) == job

@@ -10,6 +10,7 @@ import pytest
 from anyio import to_thread
 from confluent_kafka import Producer
 
+from collector.core.backfill_jobs import Letter
 from collector.core.model import Destination, Publication, Record
 from collector.errors import TooManyEvents
 from collector.kafka.mailbox import Mailbox, all_letters, write_letters
@@ -109,7 +110,11 @@ async def test_letters_are_read_from_the_first_and_on(kafka_cluster: KafkaCluste
         assert await mailbox.read(1, offset) == ([], offset)
         assert "backfill/acme/one" not in [letter.key for letter in (await mailbox.read(0, None))[0]]
         await write_letters(settings, 1, {"backfill/acme/three": b"3"})
-        fresh, _ = await mailbox.read(1, offset)
+        fresh: list[Letter] = []
+        with anyio.fail_after(TIMEOUT_S):  # where a partition ends is asked for once a second
+            while not fresh:
+                await anyio.sleep(0.1)
+                fresh, _ = await mailbox.read(1, offset)
         assert [letter.key for letter in fresh] == ["backfill/acme/three"]
         again, _ = await mailbox.read(1, None)
         assert [letter.key for letter in again][-1] == "backfill/acme/three"

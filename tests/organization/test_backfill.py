@@ -296,7 +296,7 @@ def test_new_sessions_stay_fresh_and_the_share_is_kept() -> None:
 
     async def main() -> None:
         await world.collect_for(900.0)
-        ask(world, *OLD, share=0.2)
+        ask(world, *OLD, aids=("11",), share=0.2)
         begun = trio.current_time()
         await world.collect_for(1_800.0)
         pages = [r for at, r in world.api.asked if r is not None and at > begun + 300.0]

@@ -102,6 +102,8 @@ class Diary:
     def resumed(self) -> None:
         self.resumptions.append(trio.current_time())
 
+    def backfill_changed(self, job: Any) -> None: ...
+
     def crashed(self, aid: str | None, error: Exception) -> None:
         self.crashes.append(error)
 

@@ -72,6 +72,8 @@ class Reporter(Diary):
     def failed(self, aid: str | None, error: Any, where: str) -> None:
         """Expected, and traced where it was made."""
 
+    def backfill_changed(self, job: Any) -> None: ...
+
     def crashed(self, aid: str | None, error: Exception) -> None:
         """The collector's own code failed."""
         raise AssertionError(f"{self._name}: a page of account group {aid} could not be processed") from error
