@@ -124,16 +124,21 @@ async def test_another_value_at_the_barrier_is_not_ours(kafka_cluster: KafkaClus
     """The barrier is known by its value: another one at the same offset does not end the restore."""
     settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
     async with owner(settings):
+        pass  # the first owner writes more behind its barrier
+    async with owner(settings):
         barrier = await _barrier(settings)
-        with pytest.raises(PublishFailed):
+        with pytest.raises(PublishFailed, match="has not read it"):
             await restore(settings, 0, Barrier(value=b"another", offset=barrier.offset))
 
 
 async def test_newer_barrier_means_fenced(kafka_cluster: KafkaCluster, kafka_topic_prefix: str) -> None:
     """An owner that is slow to restore, and finds that somebody wrote after its barrier, gives up."""
     settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
-    async with owner(settings) as (_, _):
+    async with owner(settings):
+        pass  # the first owner writes more behind its barrier
+    async with owner(settings):
         barrier = await _barrier(settings)
+        await restore(settings, 0, barrier)  # as long as nobody else has written
         async with owner(settings):
             with pytest.raises(Fenced, match="newer owner"):
                 await restore(settings, 0, barrier)
