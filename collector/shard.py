@@ -1,6 +1,6 @@
 """Owns one shard: opens its sink, restores, runs its organizations, and starts over after any failure.
 
-Rule: the only home of ``except Exception``. Whatever fails, the answer is the same: forget the memory, close the sink
+Rule: what nobody below expected ends here. Whatever fails, the answer is the same: forget the memory, close the sink
 under its deadlines, back off, open a new sink, restore. A publication is never tried again by hand.
 
 What fails in one organization alone is that organization's: it starts over by itself, from the state that is read again

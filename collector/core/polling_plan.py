@@ -18,7 +18,7 @@ from collector.core.model import EpochS, MonoS
 from collector.core.rates import RATE_UNKNOWN_PER_S, ArrivalRate, average_rate
 
 PLAN_EVERY_S = 10.0
-"""1,000 account groups take some milliseconds to plan, so this is about a thousandth of one core."""
+"""1,000 account groups take some tens of milliseconds to plan, so this is a few thousandths of one core."""
 
 LONGEST_OF_UNIFORM = 2.0
 """With too few requests for the longest interval, half of them keep everybody in sight, half go where sessions are."""

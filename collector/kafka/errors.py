@@ -78,6 +78,14 @@ def _reason(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error.__cause__, KafkaError) else error
 
 
+def unreadable(what: str, bootstrap_servers: str, error: BaseException) -> KafkaUnreachable:
+    """A topic that a command cannot read, in one line that says what to look at."""
+    return KafkaUnreachable(
+        f"kafka: {what} at {bootstrap_servers} failed ({describe(error)}). Are the brokers up, is "
+        f"kafka.bootstrap_servers right, and may these credentials read the topic?"
+    )
+
+
 def describe(error: BaseException) -> str:
     """One line about a foreign error: its class and, shortened, its text.
 

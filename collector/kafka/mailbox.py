@@ -22,7 +22,7 @@ from collector.errors import PublishFailed
 from collector.kafka.closing import close_producer
 from collector.kafka.committed_reader import committed_reader
 from collector.kafka.connection import client_arguments
-from collector.kafka.errors import KafkaUnreachable, describe
+from collector.kafka.errors import KafkaUnreachable, describe, unreadable
 from collector.kafka.reader import POLL_MS
 from collector.kafka.settings import KafkaSettings
 
@@ -130,9 +130,7 @@ async def all_letters(settings: KafkaSettings) -> list[Letter]:
                         letters += _letters(records)
                     left = {p: end for p, end in left.items() if await reader.position(p) < end}
     except (KafkaError, OSError, TimeoutError, AssertionError) as error:
-        raise KafkaUnreachable(
-            f"kafka: reading {settings.shards_topic} at {settings.bootstrap_servers} failed ({describe(error)})"
-        ) from error
+        raise unreadable(f"reading {settings.shards_topic}", settings.bootstrap_servers, error) from error
     return letters
 
 

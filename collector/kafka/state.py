@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 from collector.errors import StartRefused
 from collector.kafka.administration import cluster
 from collector.kafka.committed_reader import committed_reader
-from collector.kafka.errors import KafkaUnreachable, describe
+from collector.kafka.errors import unreadable
 from collector.kafka.settings import KafkaSettings
 
 # How long a poll waits for data, milliseconds; between polls the positions are looked at.
@@ -53,9 +53,7 @@ async def read_state(settings: KafkaSettings, wanted: Callable[[str], bool]) -> 
                     # Positions pass markers and aborted records, of which the poll says nothing.
                     left = {p: end for p, end in left.items() if await consumer.position(p) < end}
     except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-        raise KafkaUnreachable(
-            f"kafka: reading {settings.state_topic} at {settings.bootstrap_servers} failed ({describe(error)})"
-        ) from error
+        raise unreadable(f"reading {settings.state_topic}", settings.bootstrap_servers, error) from error
     return state
 
 
@@ -80,9 +78,7 @@ async def follow_state(settings: KafkaSettings, shard: int, key: str) -> AsyncIt
                 await consumer.position(partition)  # fixed now: whatever is written from here on is seen
             yield _values(consumer, key)
     except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-        raise KafkaUnreachable(
-            f"kafka: following {settings.state_topic} at {settings.bootstrap_servers} failed ({describe(error)})"
-        ) from error
+        raise unreadable(f"following {settings.state_topic}", settings.bootstrap_servers, error) from error
 
 
 async def _values(consumer: Any, key: str) -> AsyncIterator[bytes | None]:

@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 from collector.errors import StartRefused
 from collector.kafka.administration import cluster
 from collector.kafka.committed_reader import committed_reader
-from collector.kafka.errors import KafkaUnreachable, describe
+from collector.kafka.errors import unreadable
 from collector.kafka.settings import KafkaSettings
 
 # How long one poll waits for records, milliseconds; only a bound, since polls follow each other.
@@ -78,9 +78,7 @@ async def tail(
                         yield _tail_record(record)
                     left = None if left is None else left - len(records)
     except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-        raise KafkaUnreachable(
-            f"kafka: reading {', '.join(names)} at {settings.bootstrap_servers} failed ({describe(error)})"
-        ) from error
+        raise unreadable(f"reading {', '.join(names)}", settings.bootstrap_servers, error) from error
 
 
 async def _assign(consumer: Any, settings: KafkaSettings, names: Sequence[str]) -> None:
