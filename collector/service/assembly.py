@@ -24,12 +24,14 @@ from collector.core.limits import RecordLimits
 from collector.core.progress import ProgressSettings
 from collector.core.schema import SessionSchema
 from collector.core.windows import Sweep
+from collector.group_commit import SinkDeadlines
 from collector.organization import Organization, OrganizationSettings
 from collector.ports import BackfillPorts, Sink
-from collector.shard import Shard, SinkDeadlines
+from collector.shard import Shard
 from collector.sources.thousandeyes import Credentials, open_source
 from collector.telemetry.metrics import Metrics
-from collector.telemetry.observers import OrganizationTelemetry, ShardTelemetry
+from collector.telemetry.organization import OrganizationTelemetry
+from collector.telemetry.shard import ShardTelemetry
 from collector.telemetry.status import StatusBoard
 
 SCHEMA_FILE = "user-session.v1.json"

@@ -3,6 +3,7 @@
 from tests.mutants.runner import Mistake
 
 SHARD = "collector/shard.py"
+GROUP_COMMIT = "collector/group_commit.py"
 NEIGHBOUR_TESTS = "tests/organization/test_neighbours.py"
 
 NEIGHBOURS = (
@@ -15,7 +16,7 @@ NEIGHBOURS = (
     ),
     Mistake(
         "the state is read before what was handed in is committed",
-        SHARD,
+        GROUP_COMMIT,
         "        waiting = _Waiting(None)\n        self._waiting.append(waiting)",
         "        waiting = _Waiting(None)\n        self._waiting.insert(0, waiting)",
         ("tests/organization/test_group_commit.py::test_the_state_is_read_behind_all_that_was_handed_in",),
@@ -43,7 +44,7 @@ NEIGHBOURS = (
     ),
     Mistake(
         "a sink that ignores its deadlines is waited for",
-        SHARD,
+        GROUP_COMMIT,
         "    with anyio.move_on_after(deadline_s + GRACE_S, shield=True) as scope:",
         "    with anyio.CancelScope(shield=True) as scope:",
         (f"{NEIGHBOUR_TESTS}::test_the_watchdog_gives_up_a_sink_that_never_comes_back",),

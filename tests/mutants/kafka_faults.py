@@ -135,7 +135,7 @@ FAULTS = (
     ),
     Mistake(
         "whoever must go alone takes others along",
-        "collector/shard.py",
+        "collector/group_commit.py",
         "            if alone:\n                break\n",
         "",
         ("tests/organization/test_group_commit.py::test_who_must_go_alone_goes_alone",),

@@ -231,7 +231,7 @@ CORE = (
     ),
     Mistake(
         "a failed publication is sent again by hand",
-        "collector/shard.py",
+        "collector/group_commit.py",
         "                await self._sink.publish(Publication(records, changes))",
         "                try:\n                    await self._sink.publish(Publication(records, changes))\n"
         "                except PublishFailed:\n                    self._sink.phase = 'ready'\n"
@@ -240,7 +240,7 @@ CORE = (
     ),
     Mistake(
         "a failed publication is swallowed",
-        "collector/shard.py",
+        "collector/group_commit.py",
         "                await self._sink.publish(Publication(records, changes))",
         "                try:\n                    await self._sink.publish(Publication(records, changes))\n"
         "                except PublishFailed:\n                    pass",

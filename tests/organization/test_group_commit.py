@@ -7,7 +7,7 @@ import pytest
 
 from collector.core.model import Destination, Owner, Publication, Record, StateChange
 from collector.errors import PublishFailed
-from collector.shard import TRANSACTION_RECORDS_MAX, GroupCommit
+from collector.group_commit import TRANSACTION_RECORDS_MAX, GroupCommit
 from tests.organization.fakes import FakeApi, FakeKafka
 from tests.organization.world import World, make_sessions, run
 from tests.simulation.cluster import FakeSink

@@ -18,7 +18,7 @@ from collector.core.walk import Walk
 from collector.telemetry.catch_up import CatchUpPace
 from collector.telemetry.logs import configure_logs
 from collector.telemetry.metrics import Metrics
-from collector.telemetry.observers import OrganizationTelemetry
+from collector.telemetry.organization import OrganizationTelemetry
 from collector.telemetry.status import StatusBoard
 from tests.core.pages import EPOCH
 

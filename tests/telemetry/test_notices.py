@@ -13,7 +13,7 @@ from collector.core.progress import Progress, ProgressSettings
 from collector.core.seen import SeenSessions, hour_of
 from collector.core.walk import Walk
 from collector.telemetry.metrics import Metrics
-from collector.telemetry.observers import OrganizationTelemetry
+from collector.telemetry.organization import OrganizationTelemetry
 from collector.telemetry.status import StatusBoard
 from tests.core.pages import AID, EPOCH, SCHEMA, VALUE_BYTES_MAX, make_page, make_provenance, regular_id, suffix, v6_row
 
