@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SOUND := $(shell test "$$(cat .venv/.made-in 2>/dev/null)" = "$(CURDIR)" && $(PY) -c '' 2>/dev/null && echo yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fmt lint types layers simulate-days bench bench-freshness takeover chaos mutants lock wheel clean
+.PHONY: help install run test fmt lint types layers simulate-days bench bench-freshness takeover downtime chaos mutants lock wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s  %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ simulate-days: .venv/.dev-is-ready ## days of collecting on virtual time, all of
 
 takeover: .venv/.dev-is-ready ## how soon other workers take over from one that is killed
 	@exec $(PY) -m tests.takeover
+
+downtime: .venv/.dev-is-ready ## half an hour without a collector, on real time and a real Kafka: is all there once? (MINUTES=30)
+	@exec $(PY) -m tests.downtime $(if $(MINUTES),--minutes $(MINUTES))
 
 chaos: .venv/.dev-is-ready ## kill workers and brokers, break the API: is all there once? (SEED= MINUTES= BROKERS=1|3 WORKERS=)
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \

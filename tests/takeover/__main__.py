@@ -24,6 +24,9 @@ WORKERS = 3
 SEED = 20261125
 
 WITHIN_S = 60.0
+SESSIONS = ("--sessions-per-minute", "600")
+"""Of each organization: with ten a second, silence is not for want of sessions."""
+
 STEADY_S = 3.0
 """Organizations poll every second: so long each of them has been collected for."""
 
@@ -39,7 +42,7 @@ def main(arguments: list[str]) -> int:
         with (
             start_blocking_portal("asyncio", name="kafka") as portal,
             portal.wrap_async_context_manager(local_kafka(settings)) as cluster,
-            fleet(Path(folder), cluster.bootstrap_servers, "takeover") as workers,
+            fleet(Path(folder), cluster.bootstrap_servers, "takeover", options=SESSIONS) as workers,
         ):
             everybody = [workers.worker() for _ in range(WORKERS)]
             workers.wait_until_shared(*everybody)
