@@ -1,12 +1,13 @@
 """`te-collector gaps`: what is not covered, and why, as the state topic says.
 
-One rule: it needs brokers only, changes nothing, and runs beside a collector or without one.
+One rule: it needs brokers only, changes nothing, and runs beside a collector or without one. What came after the last
+walk is a gap once the next walk is overdue; until then a collector that keeps up would never be without one.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,9 @@ from collector.telemetry.logs import configure_logs
 
 _KIND = "progress/"
 
+POLL_INTERVAL_MAX_S = 900.0
+"""The default of ``poll_interval_max``, for an organization that is not in the configuration at hand."""
+
 _WORDS = {
     Why.NOT_YET: "not walked yet",
     Why.BEHIND: "left to catch-up, newer sessions go first",
@@ -44,11 +48,17 @@ _WORDS = {
 
 
 class Entry(NamedTuple):
-    """The ledger of an account group."""
+    """The ledger of an account group, and how long after a walk the next one may come, seconds."""
 
     organization: str
     aid: str
     ledger: Ledger
+    due_s: float
+
+    def gaps(self, now: EpochS) -> list[Gap]:
+        """What is not covered at ``now``, server time, oldest first."""
+        found = self.ledger.gaps(now)
+        return [gap for gap in found if gap.why is not Why.NOT_YET or gap.end - gap.start > self.due_s]
 
 
 def print_gaps(file: Path | None, organization: str | None, account_group: str | None, *, as_json: bool) -> None:
@@ -70,7 +80,8 @@ def print_gaps(file: Path | None, organization: str | None, account_group: str |
     limit_client_logs()
     wanted = _wanted(organization, account_group)
     state = anyio.run(partial(read_state, settings, wanted), backend="asyncio")
-    entries = sorted(_entry(key, value, settings.state_topic) for key, value in state.items())
+    due_s = {one.name: one.poll_interval_max.total_seconds() for one in config.organizations}
+    entries = sorted(_entry(key, value, settings.state_topic, due_s) for key, value in state.items())
     if not entries and (organization or account_group):
         raise StartRefused(f"{settings.state_topic} knows nothing of this organization or account group")
     now = EpochS(SystemClock().wall())
@@ -104,7 +115,7 @@ def as_document(entry: Entry, now: EpochS) -> dict[str, Any]:
                 "detail": gap.detail,
                 "lost": gap.is_lost,
             }
-            for gap in ledger.gaps(now)
+            for gap in entry.gaps(now)
         ],
     }
 
@@ -117,7 +128,10 @@ def as_text(entry: Entry, now: EpochS) -> Iterator[str]:
     yield f"  covered from {_time(ledger.begins)} until {_time(until)} ({_ago(until, now)})"
     yield f"  walked again after an overlap of {_duration(ledger.overlap_s)}: until {_time(ledger.settled_until)}"
     yield f"  walked again after the late horizon: until {_time(ledger.final_until)}"
-    for gap in ledger.gaps(now):
+    gaps = entry.gaps(now)
+    if not gaps:
+        yield "  no gap"
+    for gap in gaps:
         yield f"  gap {_time(gap.start)} to {_time(gap.end)}, {_duration(gap.end - gap.start)}: {_why(gap)}"
 
 
@@ -143,10 +157,11 @@ def _wanted(organization: str | None, account_group: str | None) -> Callable[[st
     return lambda key: key.startswith(begin) and key.endswith(end)
 
 
-def _entry(key: str, value: bytes, topic: str) -> Entry:
+def _entry(key: str, value: bytes, topic: str, due_s: Mapping[str, float]) -> Entry:
     organization, _, aid = key.removeprefix(_KIND).partition("/")
     try:
-        return Entry(unquote(organization), aid, decode(value))
+        name = unquote(organization)
+        return Entry(name, aid, decode(value), due_s.get(name, POLL_INTERVAL_MAX_S))
     except (ValueError, KeyError, TypeError) as error:
         raise StartRefused(
             f"{topic} holds what this version cannot read at {key} ({error}); use the version that wrote it"

@@ -77,7 +77,7 @@ def test_everything_as_json(run_command: Run, topics: dict[str, str]) -> None:
     document = json.loads(shown.out)
     fine, troubled = document["account_groups"]
     assert (fine["organization"], fine["aid"], fine["parked"]) == ("a b", "9", None)
-    assert [gap["why"] for gap in fine["gaps"]] == ["not_yet"]
+    assert fine["gaps"] == []
     assert (troubled["organization"], troubled["aid"]) == ("acme", "7625")
     assert troubled["begins"] == rfc3339(BEGINS)
     assert troubled["covered_until"] == rfc3339(NOW - 7_200)
@@ -112,12 +112,32 @@ def test_what_is_not_known_is_an_error(run_command: Run, topics: dict[str, str])
 
 
 def test_the_text_of_an_account_group() -> None:
-    """Everything a person asks: from when until when, how often again, and what is missing."""
-    lines = list(as_text(Entry("acme", "7625", FINE), EpochS(NOW + 30.0)))
+    """Everything a person asks: from when until when, how often again, and that nothing is missing."""
+    lines = list(as_text(Entry("acme", "7625", FINE, due_s=60.0), EpochS(NOW + 30.0)))
     assert lines == [
         "acme, account group 7625",
         f"  covered from {rfc3339(NOW - 7_200)[:19]}Z until {rfc3339(NOW - 30)[:19]}Z (1m ago)",
         f"  walked again after an overlap of 15m: until {rfc3339(NOW - 930)[:19]}Z",
         f"  walked again after the late horizon: until {rfc3339(NOW - 7_200)[:19]}Z",
-        f"  gap {rfc3339(NOW - 30)[:19]}Z to {rfc3339(NOW + 30)[:19]}Z, 1m: not walked yet",
+        "  no gap",
     ]
+
+
+def test_what_came_after_the_last_walk_is_a_gap_once_the_next_one_is_overdue() -> None:
+    """A collector that is not there shows as a gap as soon as it should have come."""
+    lines = list(as_text(Entry("acme", "7625", FINE, due_s=60.0), EpochS(NOW + 31.0)))
+    assert lines[-1] == f"  gap {rfc3339(NOW - 30)[:19]}Z to {rfc3339(NOW + 31)[:19]}Z, 1m1s: not walked yet"
+
+
+def test_the_configuration_says_when_the_next_walk_is_overdue(run_command: Run, topics: dict[str, str]) -> None:
+    """``poll_interval_max`` of the organization, and of no other one; the default where it is not configured."""
+    organization = {
+        "TE_COLLECTOR_ORGANIZATIONS__0__NAME": "a b",
+        "TE_COLLECTOR_ORGANIZATIONS__0__TOKEN": "secret",
+        "TE_COLLECTOR_ORGANIZATIONS__0__POLL_INTERVAL_MIN": "1s",
+        "TE_COLLECTOR_ORGANIZATIONS__0__POLL_INTERVAL_MAX": "1s",
+    }
+    shown = run_command("gaps", "--json", **topics, **organization)
+    fine, troubled = json.loads(shown.out)["account_groups"]
+    assert [gap["why"] for gap in fine["gaps"]] == ["not_yet"]
+    assert "not_yet" not in [gap["why"] for gap in troubled["gaps"]]
