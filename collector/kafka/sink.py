@@ -29,6 +29,7 @@ from collector.kafka.batches import ORIGIN_KEY, Batch, BatchPlan
 from collector.kafka.closing import close_producer, see_exception
 from collector.kafka.connection import client_arguments
 from collector.kafka.errors import describe, is_fencing, is_rejection
+from collector.kafka.leaders import without_leader
 from collector.kafka.origin import Witness, read_witness, recognise
 from collector.kafka.reader import Barrier, RestoredState, restore, unique_value
 from collector.kafka.settings import KafkaSettings
@@ -269,7 +270,8 @@ class TransactionalSink:
             async with asyncio.timeout(self._settings.commit_timeout_s):
                 await producer.commit_transaction()
         except Exception as error:
-            raise self._rejection(batches, sent, error) or self._failure(step, error) from error
+            unled = without_leader(producer, [(batch.topic, batch.partition) for batch in batches])
+            raise self._rejection(batches, sent, error) or self._failure(step, error, unled) from error
         finally:
             for future in sent:
                 see_exception(future)
@@ -303,8 +305,8 @@ class TransactionalSink:
                 )
         return None
 
-    def _failure(self, step: str, error: Exception) -> CollectorError:
-        """The failure in our words."""
+    def _failure(self, step: str, error: Exception, more: str = "") -> CollectorError:
+        """The failure in our words, and ``more`` that is known about it."""
         if isinstance(error, PublishFailed | StartRefused):
             return error
         where = f"shard {self._shard} ({self._settings.transactional_id(self._shard)})"
@@ -315,6 +317,6 @@ class TransactionalSink:
                 f"keeps transactional ids ({describe(error)})"
             )
         return PublishFailed(
-            f"kafka: {step} failed for {where} at {self._settings.bootstrap_servers} ({describe(error)}); the outcome "
-            f"is unknown until the state has been read again"
+            f"kafka: {step} failed for {where} at {self._settings.bootstrap_servers} ({describe(error)}{more}); the "
+            f"outcome is unknown until the state has been read again"
         )

@@ -12,8 +12,23 @@ LOST = "tests/kafka/test_lost_state.py"
 OPENING = "tests/kafka/test_opening.py"
 
 BROKER = "tests/kafka/test_broker_faults.py"
+DISKS = "tests/kafka/test_disk_full.py"
 
 FAULTS = (
+    Mistake(
+        "nobody is told which partition no broker leads",
+        "collector/kafka/leaders.py",
+        "leader_for_partition(TopicPartition(t, p)) == -1]",
+        "leader_for_partition(TopicPartition(t, p)) is None]",
+        (f"{DISKS}::test_one_of_two_disks_is_full",),
+    ),
+    Mistake(
+        "a failed publication ends the shard instead of starting it over",
+        "collector/shard.py",
+        "if isinstance(cause, StartRefused | OrganizationStopped):\n                    raise",
+        "if True:\n                    raise",
+        ("tests/end_to_end/test_disk_full.py::test_collector_waits_until_the_disk_has_room",),
+    ),
     Mistake(
         "what aiokafka wraps is not recognised",
         "collector/kafka/errors.py",
