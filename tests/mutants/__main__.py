@@ -1,6 +1,6 @@
 """``make mutants``: seeds every mistake, one after the other, and prints which test caught it.
 
-python -m tests.mutants [WORD ...]     only mistakes whose name contains one of the words
+    python -m tests.mutants [WORD ...]     only mistakes whose name or file contains one of the words
     python -m tests.mutants --named        without the many small ones of lines.json
 """
 
@@ -19,7 +19,7 @@ def main(words: list[str]) -> int:
     """Try the mistakes; returns 0 when every one of them was caught."""
     known = [m for m in MISTAKES if m not in LINES] if "--named" in words else MISTAKES
     wanted = [word.lower() for word in words if word != "--named"]
-    chosen = [m for m in known if not wanted or any(word in m.name.lower() for word in wanted)]
+    chosen = [m for m in known if not wanted or any(word in m.name.lower() or word in m.file for word in wanted)]
     with tempfile.TemporaryDirectory(prefix="te-collector-mutants-") as folder:
         workspace = Path(folder)
         settings = LocalKafkaSettings(data_dir=workspace / "kafka", properties=FAST_TEST_PROPERTIES)
