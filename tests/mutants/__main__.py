@@ -1,7 +1,7 @@
 """``make mutants``: seeds every mistake, one after the other, and prints which test caught it.
 
-    python -m tests.mutants [WORD ...]     only mistakes whose name or file contains one of the words
-    python -m tests.mutants --named        without the many small ones of lines.json
+``python -m tests.mutants [WORD ...]``: only mistakes whose name or file contains one of the words.
+``python -m tests.mutants --named``: without the many small ones of lines.json.
 """
 
 import sys
