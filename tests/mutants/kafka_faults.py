@@ -13,6 +13,7 @@ OPENING = "tests/kafka/test_opening.py"
 
 BROKER = "tests/kafka/test_broker_faults.py"
 DISKS = "tests/kafka/test_disk_full.py"
+REFUSED = "tests/kafka/test_refused_in_shard.py"
 
 FAULTS = (
     Mistake(
@@ -126,6 +127,20 @@ FAULTS = (
         "return Verdict(None, found, write_origin=False, write_witness=renew)",
         "return Verdict(None, found, write_origin=True, write_witness=True)",
         (f"{LOST}::test_witness_is_not_written_at_every_opening",),
+    ),
+    Mistake(
+        "an account group whose record is refused is not parked",
+        "collector/shard.py",
+        "                organization.refused(refused.aid, error)",
+        "                pass",
+        (f"{REFUSED}::test_a_record_ahead_of_the_broker",),
+    ),
+    Mistake(
+        "what the topic takes by now is not told to those who make events",
+        "collector/kafka/opening.py",
+        "limits.event_bytes_max = self._narrower(layout.event_batch_bytes)",
+        "pass",
+        (f"{REFUSED}::test_a_record_larger_than_the_topic_takes_by_now",),
     ),
     Mistake(
         "pages share transactions although one of them was refused",
