@@ -203,8 +203,9 @@ def backfill(
     A running collector does it beside its other work; without one the request waits, seven days at most. The range
     may be older than what it remembers. Prints the job's id.
     """
-    from collector.cli.backfill import Wanted, ask, print_jobs
-    from collector.cli.backfill import cancel as cancel_job
+    from collector.cli.backfill import Wanted, ask
+    from collector.cli.backfill_watch import cancel as cancel_job
+    from collector.cli.backfill_watch import print_jobs
 
     if show_list:
         return print_jobs(config, organization, as_json=as_json)
