@@ -177,7 +177,7 @@ def backfill(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="TIME", help="2026-11-01T06:00:00Z, 2026-11-01, or how long ago: 3d."),
+        typer.Option("--from", metavar="TIME", help="2026-11-01T06:00:00Z, 2026-11-01 (UTC), or how long ago: 3d."),
     ] = None,
     end: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="The same. Default: now.", show_default=False)
@@ -193,7 +193,10 @@ def backfill(
         ),
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show all jobs instead.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --list: one JSON document.")] = False,
+    watch: Annotated[
+        str | None, typer.Option("--watch", metavar="JOB", help="Wait for a job instead.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")] = False,
     cancel: Annotated[
         str | None, typer.Option("--cancel", metavar="JOB", help="Cancel a job instead.", show_default=False)
     ] = None,
@@ -203,16 +206,18 @@ def backfill(
     A running collector does it beside its other work; without one the request waits, seven days at most. The range
     may be older than what it remembers. Prints the job's id.
     """
-    from collector.cli.backfill import Wanted, ask
+    from collector.cli.backfill import How, Wanted, ask
     from collector.cli.backfill_watch import cancel as cancel_job
-    from collector.cli.backfill_watch import print_jobs
+    from collector.cli.backfill_watch import print_jobs, watch_job
 
     if show_list:
         return print_jobs(config, organization, as_json=as_json)
     if cancel is not None:
         return cancel_job(config, cancel)
+    if watch is not None:
+        return watch_job(config, watch, as_json=as_json)
     wanted = Wanted(organization, tuple(account_group or ()), start, end, quota_share)
-    return ask(config, wanted, dry_run=dry_run, wait=wait)
+    return ask(config, wanted, How(dry_run=dry_run, wait=wait, as_json=as_json))
 
 
 @app.command()

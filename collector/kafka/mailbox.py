@@ -109,17 +109,20 @@ class Mailbox:
             await opened.__aexit__(None, None, None)
 
 
-async def all_letters(settings: KafkaSettings) -> list[Letter]:
+async def all_letters(settings: KafkaSettings, *, shard: int | None = None) -> list[Letter]:
     """The letters to the owners of all shards, those to one owner in the order in which they were written.
 
     Args:
         settings: see there; ``restore_timeout_s`` bounds it.
+        shard: to the owner of this one only; None: to all.
 
     Raises:
         KafkaUnreachable: no broker answered in time, or none any more.
     """
     letters: list[Letter] = []
-    partitions = [TopicPartition(settings.shards_topic, shard) for shard in range(settings.shards)]
+    partitions = [
+        TopicPartition(settings.shards_topic, number) for number in range(settings.shards) if shard in (None, number)
+    ]
     try:
         async with committed_reader(settings, role="letters", start_at="earliest") as reader:
             reader.assign(partitions)

@@ -7,9 +7,9 @@ committed while it reads may be missing. An owner restores through `collector.ka
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -24,15 +24,35 @@ from collector.kafka.settings import KafkaSettings
 POLL_MS = 300
 
 FOLLOW_S = 1.0
-"""How often whoever follows a key hears that nothing happened."""
+"""How often whoever follows keys hears that nothing happened."""
+
+SIGN_OF_LIFE_EVERY_S = 10.0
+SIGN_OF_LIFE_WITHIN_S = 5.0
+"""A poll of brokers that are gone is as silent as one of brokers that have nothing; so in silence they are asked."""
 
 
-async def read_state(settings: KafkaSettings, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+class News(NamedTuple):
+    """What was committed of a key that is followed; None instead of a value: it was deleted."""
+
+    key: str
+    value: bytes | None
+
+
+class Silence(NamedTuple):
+    """Nothing was committed for `FOLLOW_S`; ``is_away``: as far as is known, because no broker answers."""
+
+    is_away: bool
+
+
+async def read_state(
+    settings: KafkaSettings, wanted: Callable[[str], bool], *, shard: int | None = None
+) -> dict[str, bytes]:
     """What was committed in all shards when the call began: the last value of each key, without tombstones.
 
     Args:
         settings: ``restore_timeout_s`` is how long the reader may make no progress.
         wanted: keys to keep; the ids already published are most of a state.
+        shard: of this one only; None: of all.
 
     Raises:
         KafkaUnreachable: no broker answered in time, or none any more.
@@ -41,7 +61,7 @@ async def read_state(settings: KafkaSettings, wanted: Callable[[str], bool]) -> 
     state: dict[str, bytes] = {}
     try:
         async with committed_reader(settings, role="state", start_at="earliest") as consumer:
-            partitions = await _partitions(settings)
+            partitions = [p for p in await _partitions(settings) if shard in (None, p.partition)]
             consumer.assign(partitions)
             async with asyncio.timeout(settings.restore_timeout_s) as deadline:
                 # With read_committed: behind the last record of a transaction that is decided.
@@ -58,16 +78,20 @@ async def read_state(settings: KafkaSettings, wanted: Callable[[str], bool]) -> 
 
 
 @asynccontextmanager
-async def follow_state(settings: KafkaSettings, shard: int, key: str) -> AsyncIterator[AsyncIterator[bytes | None]]:
-    """What becomes of a key: each value that is committed once the block has begun, and None every `FOLLOW_S` without.
+async def follow_state(
+    settings: KafkaSettings, shard: int, wanted: Callable[[str], bool]
+) -> AsyncIterator[AsyncIterator[News | Silence]]:
+    """What becomes of keys: all that is committed once the block has begun, and a `Silence` now and then without.
+
+    Brokers that go away are waited for: what is committed when they are back is seen.
 
     Args:
         settings: see there.
         shard: partition of the state topic.
-        key: of the state.
+        wanted: keys to follow.
 
     Raises:
-        KafkaUnreachable: no broker answered in time, or none any more.
+        KafkaUnreachable: no broker answered in time, or the broker refuses to let us read.
         StartRefused: there is no such topic.
     """
     try:
@@ -76,21 +100,49 @@ async def follow_state(settings: KafkaSettings, shard: int, key: str) -> AsyncIt
             consumer.assign([partition])
             async with asyncio.timeout(settings.admin_timeout_s):
                 await consumer.position(partition)  # fixed now: whatever is written from here on is seen
-            yield _values(consumer, key)
+            async with aclosing(_news(settings, consumer, partition, wanted)) as news:
+                yield news
     except (KafkaError, TimeoutError, OSError, AssertionError) as error:
         raise unreadable(f"following {settings.state_topic}", settings.bootstrap_servers, error) from error
 
 
-async def _values(consumer: Any, key: str) -> AsyncIterator[bytes | None]:
+async def _news(
+    settings: KafkaSettings, consumer: Any, partition: TopicPartition, wanted: Callable[[str], bool]
+) -> AsyncGenerator[News | Silence, None]:
+    clock = asyncio.get_running_loop().time
+    answered_at, is_away = clock(), False
     while True:
+        try:
+            polled = (await consumer.getmany(timeout_ms=round(FOLLOW_S * 1000))).values()
+        except KafkaError as error:
+            if not error.retriable:  # here, where no group of errors is around it yet
+                raise unreadable(f"following {settings.state_topic}", settings.bootstrap_servers, error) from error
+            await asyncio.sleep(FOLLOW_S)  # errors come without any pause
+            polled = ()
+        if polled:
+            answered_at, is_away = clock(), False
         found = False
-        for records in (await consumer.getmany(timeout_ms=round(FOLLOW_S * 1000))).values():
-            for record in records:
-                if record.key == key.encode() and record.value is not None:
-                    found = True
-                    yield record.value
-        if not found:
-            yield None
+        for record in (record for records in polled for record in records):
+            key = (record.key or b"").decode("utf-8", "replace")
+            if wanted(key):
+                found = True
+                yield News(key, record.value)
+        if found:
+            continue
+        if is_away or clock() - answered_at >= SIGN_OF_LIFE_EVERY_S:
+            is_away = not await _is_alive(consumer, partition)
+            answered_at = clock()
+        yield Silence(is_away)
+
+
+async def _is_alive(consumer: Any, partition: TopicPartition) -> bool:
+    """Whether the partition's leader answers."""
+    try:
+        async with asyncio.timeout(SIGN_OF_LIFE_WITHIN_S):
+            await consumer.end_offsets([partition])
+    except (KafkaError, TimeoutError, OSError, AssertionError):
+        return False
+    return True
 
 
 async def _partitions(settings: KafkaSettings) -> list[TopicPartition]:

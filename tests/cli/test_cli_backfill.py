@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 # ruff: noqa: E501 - what is said stands as it is said
-from collector.cli.backfill import Wanted, parse_time, request_of
+from collector.cli.backfill import Wanted, check_account_groups, overlaps, parse_time, request_of
 from collector.cli.backfill_view import as_text
+from collector.cli.backfill_watch import Known, hint
 from collector.config import load_config
 from collector.core.backfill import BackfillJob, Counts, JobState
+from collector.errors import ConfigurationError
 from tests.cli.conftest import Run
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
@@ -39,12 +41,14 @@ def config_file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "--organization: which one? configured are acme, other"),
-        (("--organization", "acne", "--from", "1d"), "--organization: 'acne' is not configured; configured are acme, other"),
-        (("--organization", "acme", "--account-group", "33", "--from", "1d"), "acme has no account group 33; configured are 11, 22"),
+        ((), "--organization: which one? Configured: acme, other"),
+        (("--organization", "acne", "--from", "1d"), "--organization: 'acne' is not configured; did you mean \"acme\"? Configured: acme, other"),
+        (("--organization", "xyz", "--from", "1d"), "--organization: 'xyz' is not configured. Configured: acme, other"),
+        (("--organization", "acme", "--account-group", "33", "--from", "1d"), "acme has no account group 33. Configured: 11, 22"),
         (("--organization", "acme"), "--from: from when on?"),
         (("--organization", "acme", "--from", "soon"), "--from: expected a time such as 2026-11-01T06:00:00Z"),
-        (("--organization", "acme", "--from", "1d", "--to", "2999-01-01"), "--to: 2999-01-01T00:00:00.000Z lies in the future"),
+        (("--organization", "acme", "--from", "1d", "--to", "2999-01-01"), "--to: 2999-01-01T00:00:00Z lies in the future; it is 20"),
+        (("--organization", "acme", "--from", "2999-01-01"), "--from: 2999-01-01T00:00:00Z lies in the future; it is 20"),
         (("--organization", "acme", "--from", "1d", "--to", "2d"), "is not before --to"),
         (("--organization", "acme", "--from", "40d"), "is older than what ThousandEyes keeps (30d, api_retention): ask from"),
         (("--organization", "acme", "--from", "1d", "--quota-share", "1"), "--quota-share: expected a number over 0"),
@@ -70,6 +74,69 @@ def test_the_request(config_file: Path) -> None:
     assert parse_time("--from", "2026-11-25T13:00:00+01:00", NOW) == NOW
 
 
+def test_a_range_that_is_too_old_names_one_that_is_not(config_file: Path) -> None:
+    """The remedy can be typed: a whole hour, and still right a while later."""
+    config = load_config(config_file)
+    with pytest.raises(ConfigurationError, match="ask from 2026-10-26T13:00:00Z on") as refused:
+        request_of(config, Wanted("acme", (), "31d", None, 0.2), NOW + 1_800)
+    assert "2026-10-25T12:30:00Z is older than what ThousandEyes keeps (30d, api_retention)" in str(refused.value)
+    request_of(config, Wanted("acme", (), "2026-10-26T13:00:00Z", None, 0.2), NOW + 3_600)
+
+
+def test_an_account_group_that_was_never_collected_is_refused_with_the_nearest() -> None:
+    """Where the configuration names none, the state does; where nobody knows any, the worker will tell."""
+    there = [str(n) for n in range(7_625, 7_640)]
+    with pytest.raises(ConfigurationError) as refused:
+        check_account_groups("acme", ("7625", "76255"), there, "Collected")
+    assert str(refused.value).startswith(
+        '--account-group: acme has no account group 76255; did you mean "7625"? Collected: 7625, 7626, '
+    )
+    assert str(refused.value).endswith(" and 5 more")
+    check_account_groups("acme", ("1",), [], "Collected")
+
+
+def known(config_file: Path, start: str, end: str, *aids: str, state: JobState | None = None) -> Known:
+    """A job that was asked for before."""
+    job = BackfillJob(request_of(load_config(config_file), Wanted("acme", aids, start, end, 0.2), NOW), NOW, NOW)
+    return Known(job if state is None else job.ended(state, NOW), is_taken=True)
+
+
+def test_the_same_job_twice_is_refused(config_file: Path) -> None:
+    """While it is not over it has all of the range already: watching it is what the person wants."""
+    wanted = request_of(load_config(config_file), Wanted("acme", ("11",), "2d", "1d", 0.2), NOW)
+    for job in (
+        known(config_file, "2d", "1d", "11"),
+        known(config_file, "3d", "0s"),
+        known(config_file, "2d", "1d", "11", "22"),
+    ):
+        with pytest.raises(ConfigurationError, match="has all of this range already") as refused:
+            overlaps(wanted, [job], Path("my own.toml"))
+        name = job.job.request.job
+        assert f"{name}, which is waiting" in str(refused.value)
+        assert f"te-collector backfill --config 'my own.toml' --watch {name} shows" in str(refused.value)
+    ended = [
+        known(config_file, "3d", "0s", state=state) for state in (JobState.DONE, JobState.CANCELLED, JobState.FAILED)
+    ]
+    assert overlaps(wanted, ended, None) == []
+
+
+def test_overlapping_jobs_are_told(config_file: Path) -> None:
+    """A part of the range, or some of the account groups: said, and done; what touches nothing is not mentioned."""
+    wanted = request_of(load_config(config_file), Wanted("acme", ("11",), "2d", "1d", 0.2), NOW)
+    every = request_of(load_config(config_file), Wanted("acme", (), "2d", "1d", 0.2), NOW)
+    part, other = known(config_file, "30h", "0s"), known(config_file, "3d", "0s", "22")
+    touching = known(config_file, "1d", "0s")
+    (line,) = overlaps(wanted, [part, other, touching], None)
+    assert line.startswith(f"{part.job.request.job}, which is waiting, has a part of this range too")
+    assert len(overlaps(every, [part, other, touching], None)) == 2
+
+
+def test_a_hint_can_be_typed() -> None:
+    """With the configuration that the command was started with, as a shell reads it."""
+    assert hint(None, "--list") == "te-collector backfill --list"
+    assert hint(Path("a b.toml"), "--cancel", "x") == "te-collector backfill --config 'a b.toml' --cancel x"
+
+
 def test_a_job_in_lines(config_file: Path) -> None:
     """What a person asks: which, how far, what came of it, what is missing."""
     request = request_of(load_config(config_file), Wanted("acme", ("11",), "2d", "1d", 0.2), NOW)
@@ -78,7 +145,9 @@ def test_a_job_in_lines(config_file: Path) -> None:
     job = job.passed_over("11", request.start + 43_200, request.start + 43_260, NOW)
     assert list(as_text(job.ended(JobState.FAILED, NOW, "why"))) == [
         f"{request.job}  acme  2026-11-23T12:00:00Z to 2026-11-24T12:00:00Z (1d)  failed: why",
-        "  account groups 11; 50% walked, quota share 0.2",
-        "  3 pages: 40 sessions published, 5 known before, 1 dead letters",
+        "  account group 11; 50% walked, quota share 0.2",
+        "  3 pages: 40 sessions published, 5 known before, 1 dead letter",
         "  could not be read: account group 11, 2026-11-24T00:00:00Z to 2026-11-24T00:01:00Z",
     ]
+    waits = BackfillJob(request, NOW, NOW)
+    assert next(as_text(waits, is_taken=False)).endswith("(1d)  waiting, no worker took it yet")

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
+from aiokafka.errors import NotLeaderForPartitionError, TopicAuthorizationFailedError
+from aiokafka.structs import TopicPartition
 from anyio import to_thread
 from confluent_kafka import Producer
 
 from collector.core.backfill_jobs import Letter
 from collector.core.model import Destination, Publication, Record
 from collector.errors import TooManyEvents
+from collector.kafka import state
+from collector.kafka.errors import KafkaUnreachable
 from collector.kafka.mailbox import Mailbox, all_letters, write_letters
 from collector.kafka.published import published_ids
 from collector.kafka.settings import KafkaSettings
-from collector.kafka.state import follow_state
+from collector.kafka.state import News, Silence, follow_state
 from tests.kafka.owners import owner
 from tests.kafka.publications import publication, settings_for
 from tests.kafka_fixtures import KafkaCluster
@@ -129,17 +136,66 @@ async def test_a_key_of_the_state_is_followed(kafka_cluster: KafkaCluster, kafka
     settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
     async with owner(settings) as (sink, _):
         await sink.publish(publication([], {"k": b"before", "other": b"x"}))
-        async with follow_state(settings, 0, "k") as values:
-            assert await anext(values) is None
+        async with follow_state(settings, 0, lambda key: key.startswith("k")) as values:
+            assert await anext(values) == Silence(is_away=False)
             await sink.publish(publication([], {"other": b"y"}))
             await sink.publish(publication([], {"k": b"1"}))
-            await sink.publish(publication([], {"k": b"2"}))
-            seen: list[bytes] = []
-            async for value in values:
-                seen += [] if value is None else [value]
-                if len(seen) == 2:
+            await sink.publish(publication([], {"k2": b"2"}))
+            await sink.publish(publication([], {"k": None}))
+            seen: list[News] = []
+            async for one in values:
+                seen += [one] if isinstance(one, News) else []
+                if len(seen) == 3:
                     break
-    assert seen == [b"1", b"2"]
+    assert seen == [News("k", b"1"), News("k2", b"2"), News("k", None)]
+
+
+async def test_brokers_that_are_gone_are_not_taken_for_silent_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A poll without brokers says nothing at all; so they are asked, and what comes afterwards is heard."""
+    monkeypatch.setattr(state, "SIGN_OF_LIFE_EVERY_S", 0.0)
+    monkeypatch.setattr(state, "SIGN_OF_LIFE_WITHIN_S", 0.01)
+    partition, consumer = TopicPartition("state", 0), _Consumer()
+    async with aclosing(state._news(settings_for("127.0.0.1:1", "x"), consumer, partition, lambda _: True)) as news:
+        assert await anext(news) == Silence(is_away=False)
+        consumer.answers = False
+        consumer.failure = NotLeaderForPartitionError()
+        assert await anext(news) == Silence(is_away=True)
+        consumer.failure = None
+        assert await anext(news) == Silence(is_away=True)
+        consumer.answers = True
+        assert await anext(news) == Silence(is_away=False)
+        consumer.records = [_StateRecord(b"k", b"1")]
+        assert await anext(news) == News("k", b"1")
+        consumer.failure = TopicAuthorizationFailedError()
+        with pytest.raises(KafkaUnreachable, match="following"):
+            await anext(news)
+
+
+class _StateRecord(NamedTuple):
+    key: bytes
+    value: bytes
+
+
+class _Consumer:
+    """What is used of a consumer: polls that find nothing, or a record once, and brokers that answer or do not."""
+
+    def __init__(self) -> None:
+        self.answers = True
+        self.failure: Exception | None = None
+        self.records: list[_StateRecord] = []
+
+    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[_StateRecord]]:
+        await anyio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+        records, self.records = self.records, []
+        return {TopicPartition("state", 0): records} if records else {}
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> None:
+        if not self.answers:
+            await anyio.sleep(TIMEOUT_S)
 
 
 async def _topics(settings: KafkaSettings) -> None:
