@@ -23,6 +23,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InconsistentGroupProtocolError,
     InvalidSessionTimeoutError,
+    KafkaConnectionError,
     KafkaError,
     TopicAuthorizationFailedError,
 )
@@ -56,6 +57,7 @@ _REMEDIES: dict[type[KafkaError], str] = {
     TopicAuthorizationFailedError: "grant READ and DESCRIBE on the shards topic",
     InconsistentGroupProtocolError: "another program uses this group id; give the workers a group of their own",
     InstanceTaken: "give each worker an instance id of its own",
+    KafkaConnectionError: "are the brokers up, and is kafka.bootstrap_servers right? It is tried again and again",
 }
 
 _log = structlog.get_logger(__name__)

@@ -21,9 +21,9 @@ END_DEADLINE_S = 30.0
 LOOK_EVERY_S = 0.05
 
 
-def command(*arguments: str) -> list[str]:
-    """The command line that runs ``te-collector`` with this interpreter."""
-    return [sys.executable, "-m", "collector", *arguments]
+def command(*arguments: str, module: str = "collector") -> list[str]:
+    """The command line that runs ``te-collector`` with this interpreter, or a module that does so in its own way."""
+    return [sys.executable, "-m", module, *arguments]
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -76,11 +76,13 @@ def simulator(*options: str, log: Path) -> Iterator[Simulator]:
             end(process)
 
 
-def start_collector(config: Path, log: Path, *options: str, **extra: str) -> subprocess.Popen[bytes]:
+def start_collector(
+    config: Path, log: Path, *options: str, module: str = "collector", **extra: str
+) -> subprocess.Popen[bytes]:
     """Start a collector; its log is appended to ``log``."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            command("run", "--config", str(config), *options),
+            command("run", "--config", str(config), *options, module=module),
             stdout=subprocess.DEVNULL,
             stderr=output,
             env=clean_environment(extra),

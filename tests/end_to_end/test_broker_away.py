@@ -1,6 +1,6 @@
 """A cluster that is away, at the start and later: the collector waits, says so and goes on; --once gives up."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,6 +67,48 @@ def test_collector_waits_for_its_cluster(tmp_path: Path) -> None:
                     return offered <= set(read_committed(servers, TOPIC).ids)
 
                 wait_until("all sessions", complete, DEADLINE_S, alive=[collector])
+                assert end(collector) == 0, log.read_text()
+                found = read_committed(servers, TOPIC).ids
+                assert set(found) == offered
+                assert max(found.values()) == 1
+        finally:
+            end(collector)
+
+
+MANY = 20
+"""Tries of an outage: with the usual pauses they take minutes, at the start, of a shard and of the group alike."""
+
+
+@pytest.mark.timeout(175)
+@pytest.mark.parametrize(
+    ("session_timeout", "words"),
+    [("30m", "shard starts over"), ("3s", "membership_client_failed")],
+    ids=["with-its-shards", "without-them"],
+)
+def test_no_number_of_tries_ends_the_collector(tmp_path: Path, session_timeout: str, words: str) -> None:
+    """Away for many tries, at the start and later, while it keeps its shards or without: all is there in the end."""
+    (node,) = choose_nodes(1, 0)
+    with simulator(*QUIET_TENANT, log=tmp_path / "simulator.log") as api:
+        servers = f"127.0.0.1:{node.client_port}"
+        config = write_config(tmp_path, api.base_url, bootstrap_servers=servers)
+        log = tmp_path / "collector.log"
+        collector = start_collector(
+            config, log, module="tests.end_to_end.impatient", TE_COLLECTOR_KAFKA__SESSION_TIMEOUT=session_timeout
+        )
+
+        def wait(what: str, condition: Callable[[], object]) -> None:
+            wait_until(what, condition, DEADLINE_S, alive=[collector])
+
+        try:
+            wait("many tries", lambda: log.read_text().count("Kafka does not answer") >= MANY)
+            with broker(tmp_path, node.client_port) as (portal, cluster):
+                wait("a shard", lambda: "shard restored" in log.read_text())
+                portal.call(cluster.kill, 0)
+                wait("many tries", lambda: log.read_text().count(words) >= MANY)
+                portal.call(cluster.restart, 0)
+                api.control("freeze", {})
+                offered = ids(api.control("truth"))
+                wait("all sessions", lambda: offered <= set(read_committed(servers, TOPIC).ids))
                 assert end(collector) == 0, log.read_text()
                 found = read_committed(servers, TOPIC).ids
                 assert set(found) == offered

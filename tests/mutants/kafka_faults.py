@@ -14,6 +14,7 @@ OPENING = "tests/kafka/test_opening.py"
 BROKER = "tests/kafka/test_broker_faults.py"
 DISKS = "tests/kafka/test_disk_full.py"
 REFUSED = "tests/kafka/test_refused_in_shard.py"
+AWAY = "tests/end_to_end/test_broker_away.py::test_no_number_of_tries_ends_the_collector"
 
 FAULTS = (
     Mistake(
@@ -127,6 +128,20 @@ FAULTS = (
         "return Verdict(None, found, write_origin=False, write_witness=renew)",
         "return Verdict(None, found, write_origin=True, write_witness=True)",
         (f"{LOST}::test_witness_is_not_written_at_every_opening",),
+    ),
+    Mistake(
+        "a cluster that is away at the start is given up after some tries",
+        "collector/service/sinks.py",
+        "if failures_max is not None and failures >= failures_max:",
+        "if failures >= (failures_max or 15):",
+        (f"{AWAY}[with-its-shards]",),
+    ),
+    Mistake(
+        "the group is given up after some tries",
+        "collector/kafka/membership.py",
+        "            await anyio.sleep(pause_s)\n",
+        "            if failures > 15:\n                return\n            await anyio.sleep(pause_s)\n",
+        (f"{AWAY}[without-them]",),
     ),
     Mistake(
         "an account group whose record is refused is not parked",
