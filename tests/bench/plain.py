@@ -101,7 +101,8 @@ def _in_batches(producer: AIOKafkaProducer, topic: str, partitions: int) -> Deli
 
 
 def _main(base_url: str, bootstrap_servers: str, topic: str, call: str, compression: str) -> None:
-    tell(run(base_url, bootstrap_servers, topic, batched=call == "send_batch", compression=compression))
+    collecting = run(base_url, bootstrap_servers, topic, batched=call == "send_batch", compression=compression)
+    tell(lambda: asyncio.run(collecting))
 
 
 if __name__ == "__main__":

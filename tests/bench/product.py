@@ -1,51 +1,60 @@
-"""The collector as it is: what ``te-collector run --once`` does, without its arguments.
+"""The collector as a user runs it: ``te-collector run --once --config FILE``.
 
-The one rule: nothing here but configuration; every line that is measured is the product's.
+The one rule: nothing here but the configuration file; every line that is measured is the product's, from the command
+line on.
 """
 
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from pydantic import SecretStr
-
-import collector.__main__  # what the command loads and prepares, so that memory is that of the command
+import collector.__main__
 
 collector.__main__.use_less_memory()
 sys.modules.setdefault("trio", None)  # type: ignore[arg-type]  # of our tests; httpcore would load it, users have none
 
-from collector.config import Config, KafkaSection, OrganizationSection  # noqa: E402
-from collector.service import run_service  # noqa: E402
+import collector.cli.run  # noqa: E402  # what the command loads once it is chosen: what is loaded is told apart
 from tests.bench.usage import tell  # noqa: E402
 
+CONFIGURATION = """\
+# The defaults, with one window that reaches every page: this API shows all of them, whatever it is asked for.
+initial_lookback = "24h"
+overlap = "24h"
+overlap_max = "24h"
+log_level = "warning"
+[kafka]
+bootstrap_servers = "{bootstrap_servers}"
+topic_prefix = "{topic_prefix}"
+[[organizations]]
+name = "bench"
+base_url = "{base_url}"
+token = "bench"
+"""
 
-def configuration(base_url: str, bootstrap_servers: str, topic_prefix: str) -> Config:
-    """The defaults, with one window that reaches every page: this API shows all of them, whatever it is asked for."""
-    day = timedelta(hours=24)
-    return Config(
-        initial_lookback=day,
-        overlap=day,
-        overlap_max=day,
-        log_level="warning",
-        kafka=KafkaSection(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix),
-        organizations=(OrganizationSection(name="bench", base_url=base_url, token=SecretStr("bench")),),
-    )
 
-
-async def run(base_url: str, bootstrap_servers: str, topic_prefix: str) -> None:
+def run(file: Path) -> None:
     """Collect everything once.
 
     Raises:
-        RuntimeError: the service ended with a failure; its log says why.
+        RuntimeError: the command ended with a failure; its log says why.
     """
-    config = configuration(base_url, bootstrap_servers, topic_prefix)
-    if code := await run_service(config, once=True):
-        raise RuntimeError(f"the collector ended with {code}")
+    sys.argv = ["te-collector", "run", "--once", "--config", str(file)]
+    try:
+        collector.__main__.main()
+    except SystemExit as end:
+        if end.code:
+            raise RuntimeError(f"te-collector ended with {end.code}") from None
 
 
 def _main(base_url: str, bootstrap_servers: str, topic_prefix: str) -> None:
-    tell(run(base_url, bootstrap_servers, topic_prefix))
+    with TemporaryDirectory(prefix="te-collector-bench-") as folder:
+        file = Path(folder, "collector.toml")
+        file.write_text(
+            CONFIGURATION.format(base_url=base_url, bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
+        )
+        tell(lambda: run(file))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from collector.composition import kafka_settings
+from collector.config import KafkaSection
 from collector.core.chunks import Marks
 from collector.core.event import EventForm, Provenance, events
 from collector.core.model import EpochS, Page, Publication, Window
@@ -37,7 +38,6 @@ from collector.sources.thousandeyes.json_page import read_json_page
 from collector.sources.thousandeyes.row_form import V7_ROW_FORM
 from collector.sources.thousandeyes.v7 import PAGE_FORM
 from tests.bench.layout import FIRST_AID, SESSIONS_PATH
-from tests.bench.product import configuration
 
 PAGES_MAX = 50
 """Enough to tell a stage from another."""
@@ -118,8 +118,7 @@ async def run(base_url: str, bootstrap_servers: str, topic_prefix: str, pages: i
     Returns:
         CPU seconds a page, by stage.
     """
-    config = configuration(base_url, bootstrap_servers, topic_prefix)
-    settings = kafka_settings(config.kafka)
+    settings = kafka_settings(KafkaSection(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix))
     aid = str(FIRST_AID)
     schema = SessionSchema((files("collector") / "schemas" / SCHEMA_FILE).read_bytes())
     line = Line(settings, schema, SeenSessions(f"seen/bench/{aid}/", aid), Stopwatch())

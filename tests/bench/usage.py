@@ -6,13 +6,12 @@ counts. This module therefore loads next to nothing.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import resource
 import sys
 import time
-from collections.abc import Coroutine
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Callable
+from typing import NamedTuple, TypedDict
 
 _MIB = 1024 * 1024
 
@@ -52,11 +51,11 @@ def memory() -> Memory:
     return Memory(kib["VmRSS"] / 1024, kib["VmHWM"] / 1024)
 
 
-def tell(run: Coroutine[Any, Any, object]) -> None:
+def tell(run: Callable[[], object]) -> None:
     """Run to the end, then write what it took as the last line of standard output."""
     loaded = memory()
     began = time.perf_counter()
-    asyncio.run(run)
+    run()
     wall_s = time.perf_counter() - began
     used = Used(wall_s=wall_s, cpu_s=cpu_s(), loaded_mib=loaded.now_mib, peak_mib=memory().peak_mib)
     print(json.dumps(used), flush=True)
