@@ -14,12 +14,11 @@ One rule: an empty variable counts as not set, because Compose files and unit fi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from pydantic_settings import EnvSettingsSource
 
 from collector.config.checks import KeyPath
 from collector.config.model import Config
@@ -83,17 +82,29 @@ def short_name(key: str) -> str:
 
 def read_environment() -> Environment:
     """Return what the environment of this process sets."""
-    source = EnvSettingsSource(
-        Config, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=_DELIMITER, env_ignore_empty=True
-    )
-    variables = {name: value for name, value in source.env_vars.items() if value}
-    values = source()
+    variables = {name.lower(): value for name, value in os.environ.items() if value}
+    values = _nested(variables)
     kafka_variable_used = _add_bootstrap_servers(values, variables.get(BOOTSTRAP_VARIABLE.lower()))
     short = {key: short_name(key).lower() for key in OrganizationSection.model_fields}
     organization = {key: variables[name] for key, name in short.items() if name in variables}
     known = {*short.values(), CONFIG_FILE_VARIABLE.lower()}
     unknown = tuple(name.upper() for name in _unknown(variables) if name not in known)
     return Environment(values, organization, unknown, kafka_variable_used)
+
+
+def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
+    """What the variables of known keys set, table in table; one that holds a whole table wins over its keys'."""
+    values: dict[str, Any] = {}
+    for name, value in variables.items():
+        path = name.removeprefix(PREFIX.lower()).split(_DELIMITER)
+        if not name.startswith(PREFIX.lower()) or path[0] not in Config.model_fields:
+            continue
+        table: Any = values
+        for step in path[:-1]:
+            table = table.setdefault(step, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table[path[-1]] = value
+    return values
 
 
 def _add_bootstrap_servers(values: dict[str, Any], servers: str | None) -> bool:

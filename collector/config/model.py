@@ -9,15 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collector.config.checks import Misfits, Times, misfits
 from collector.config.durations import Duration, between
 from collector.config.sections import AdminSection, EventsSection, KafkaSection, OrganizationSection
 
 
-class Config(BaseSettings):
+class Config(BaseModel):
     """The whole configuration.
 
     Raises:
@@ -25,11 +24,10 @@ class Config(BaseSettings):
             turns it into a ConfigurationError for people.
     """
 
-    model_config = SettingsConfigDict(
+    model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        case_sensitive=True,
-        enable_decoding=False,
+        validate_default=True,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
@@ -61,18 +59,6 @@ class Config(BaseSettings):
     admin: AdminSection = AdminSection()
     organizations: tuple[OrganizationSection, ...] = Field(default=())
     """The organizations to poll; `run` needs at least one."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use what was passed and nothing else: lists of tables cannot be merged here, so `load.py` does it."""
-        return (init_settings,)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -154,6 +154,34 @@ def test_mistakes_name_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_a_variable_for_a_whole_table_wins_over_those_of_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read as one value, whatever order the environment has; other tables are not touched by it."""
+    _set(
+        monkeypatch,
+        TE_COLLECTOR_ORGANIZATIONS__0__SEARCH_FILTERS__PLATFORM="win",
+        TE_COLLECTOR_ORGANIZATIONS__0__SEARCH_FILTERS='{"platform": ["mac"]}',
+        TE_COLLECTOR_ORGANIZATIONS__1__SEARCH_FILTERS__PLATFORM="linux, win",
+        te_collector_organizations__1__name="lower case",
+        TE_COLLECTOR_ORGANIZATIONS__0__NAME="acme",
+        TE_COLLECTOR_ORGANIZATIONS__0__TOKEN="t",
+        TE_COLLECTOR_ORGANIZATIONS__1__TOKEN="t",
+    )
+    found = {one.name: one.search_filters for one in load_config().organizations}
+    assert found == {"acme": {"platform": ("mac",)}, "lower case": {"platform": ("linux", "win")}}
+
+
+def test_a_key_below_a_single_value_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delimiter too many is told, not passed over."""
+    _set(monkeypatch, TE_COLLECTOR_TOKEN="t", TE_COLLECTOR_LOG__LEVEL="info", TE_COLLECTOR_LATE_HORIZON__S="1")
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert str(caught.value).splitlines()[1:] == [
+        '  TE_COLLECTOR_LOG__LEVEL: unknown variable; did you mean "TE_COLLECTOR_LOG_LEVEL"?',
+        "  late_horizon (from TE_COLLECTOR_LATE_HORIZON): expected a duration such as "
+        '"90s", "10m", "1h30m" or "1d", found a table',
+    ]
+
+
 @pytest.mark.parametrize("variable", ["TE_COLLECTOR_ORGANIZATIONS", "TE_COLLECTOR_ORGANIZATIONS__X__TOKEN"])
 def test_organizations_are_given_by_index(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """Anything else is a mistake, and its value is not shown: it may hold a token."""
