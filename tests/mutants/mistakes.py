@@ -9,6 +9,7 @@ import orjson
 
 from tests.mutants.isolation import NEIGHBOURS
 from tests.mutants.kafka_faults import FAULTS
+from tests.mutants.memory import MEMORY
 from tests.mutants.runner import Mistake
 from tests.mutants.workers import WORKERS
 
@@ -433,4 +434,4 @@ def _lines() -> tuple[Mistake, ...]:
 
 
 LINES = _lines()
-MISTAKES = KAFKA + FAULTS + WORKERS + NEIGHBOURS + CORE + SOURCE + SIMULATION + LINES
+MISTAKES = KAFKA + FAULTS + WORKERS + NEIGHBOURS + MEMORY + CORE + SOURCE + SIMULATION + LINES

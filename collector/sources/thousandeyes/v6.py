@@ -16,8 +16,7 @@ from collector.sources.thousandeyes.requester import Requester
 from collector.sources.thousandeyes.row_form import V6_ROW_FORM
 from collector.sources.thousandeyes.settings import SourceSettings
 from collector.sources.thousandeyes.times import v6_time
-from collector.sources.thousandeyes.walk import SessionList, WalkForm
-from collector.sources.thousandeyes.xml_page import read_xml_page
+from collector.sources.thousandeyes.walk import PageReader, SessionList, WalkForm
 
 ACCOUNT_GROUPS_PATH = "/v6/account-groups.json"
 SESSIONS_PATH = "/v6/endpoint-data/user-sessions"
@@ -46,7 +45,7 @@ class ThousandEyesV6:
             parameters=_parameters,
             body=v6_body(settings.search_filters),
             accept=ACCEPT[settings.format],
-            read=read_json_page if settings.format == "json" else read_xml_page,
+            read=_reader(settings.format),
             page=PAGE_FORM,
             row=V6_ROW_FORM,
         )
@@ -80,3 +79,12 @@ class ThousandEyesV6:
 def _parameters(request: PageRequest) -> dict[str, str]:
     window = request.window
     return {"aid": request.aid, "from": v6_time(window.start), "to": v6_time(window.end)}
+
+
+def _reader(form: str) -> PageReader:
+    if form == "json":
+        return read_json_page
+    # Imported here: half a megabyte that nobody needs who does not ask for XML.
+    from collector.sources.thousandeyes.xml_page import read_xml_page
+
+    return read_xml_page
