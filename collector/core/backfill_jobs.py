@@ -136,6 +136,20 @@ class BackfillJobs:
         job = self._jobs.get(name)
         return None if job is None or job.is_over else self._change(job.passed_over(aid, start, end, now))
 
+    def strand(self, aids: Collection[str], now: float) -> JobChange | None:
+        """The end of the job that runs, when nothing that is left of it is collected any more; None: it goes on.
+
+        Args:
+            aids: the account groups that are collected, at least one.
+            now: server time.
+        """
+        job = self.current
+        left = () if job is None else job.unfinished()
+        if job is None or not left or not set(left).isdisjoint(aids):
+            return None
+        reason = f"account group {', '.join(left[:20])} is not collected any more; what was published stays"
+        return self._change(job.ended(JobState.FAILED, now, reason))
+
     def fail(self, name: str, reason: str, now: float) -> JobChange | None:
         """The job cannot go on; None: it is over already."""
         job = self._jobs.get(name)

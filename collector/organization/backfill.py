@@ -101,6 +101,7 @@ class Backfill:
         """The memory is another: read letters and ids again."""
         self.lock = anyio.Lock()
         self._offset, self._recall, self._wanted = None, None, None
+        self._observer.backfills(self._memory().jobs.all)
 
     def drain(self) -> None:
         """Read nothing more."""
@@ -158,8 +159,9 @@ class Backfill:
             return
         async with self.lock:
             retention_s = self._settings.progress.api_retention_s
-            begin = self._memory().jobs.begin(aids, self._server_now(), retention_s)
-            await self._commit([] if begin is None else [begin], publish)
+            jobs, now = self._memory().jobs, self._server_now()
+            change = jobs.begin(aids, now, retention_s) or jobs.strand(aids, now)
+            await self._commit([] if change is None else [change], publish)
         job = self._memory().jobs.current
         if job is None or job.state is not JobState.RUNNING:
             return
@@ -262,6 +264,7 @@ class Backfill:
         self._memory().jobs.apply(change)
         if change.job is not None and (known is None or known.state is not change.job.state):
             self._observer.backfill_changed(change.job)
+        self._observer.backfills(self._memory().jobs.all)
 
     async def unreadable(self, job: str, aid: str, window: Window, publish: Publish) -> None:
         """A single round could not be read to its end: after some tries it is left out, and told."""

@@ -13,7 +13,7 @@ import anyio
 
 from collector.clock import Clock
 from collector.core.collect import PageCollector
-from collector.core.model import AccountGroup, EpochS, Lane, State
+from collector.core.model import AccountGroup, EpochS, Lane, MonoS, State
 from collector.core.schedule import PollSchedule, Turn
 from collector.core.watchdog import Stall
 from collector.errors import ApiRejected, RecordsRejected, Rejection, SourceError
@@ -32,6 +32,9 @@ LIST_RETRY_S = 2.0
 
 LIST_TRIES = 3
 """Configured account groups are collected without the list when it failed this often; it also tells server time."""
+
+OUTLOOK_EVERY_S = 10.0
+"""How often it is told how often each account group is polled: as often as that is planned anew."""
 
 ONCE_FAILURES_MAX = 8
 """With ``until_caught_up``: an account group that failed this often in a row (some four minutes) is given up."""
@@ -102,6 +105,7 @@ class Organization:
         )
         self._aids: list[str] = []
         self._refused: dict[str, str] = {}  # account groups whose page Kafka refuses, and why
+        self._outlook_at = clock.monotonic()  # when it is told next
         self.given_up: dict[str, str] = {}
         """With ``until_caught_up``: account groups that did not get there, and why."""
 
@@ -139,6 +143,7 @@ class Organization:
                 and its memory is what is durable.
         """
         self._memory = self._walker.memory = predecessor._memory
+        self._observer.backfills(self._memory.jobs.all)
         self._gate.server_clock = predecessor._gate.server_clock
         if predecessor.settings.quota_share == self.settings.quota_share:
             self._gate.budget = predecessor._gate.budget
@@ -258,6 +263,7 @@ class Organization:
                 async with self._gate.walk():
                     now = self._clock.monotonic()
                     turn = self._schedule.next(now)
+                    self._tell_outlook(now)
                     if isinstance(turn, Turn) and await self._walker.walk(turn, publish):
                         self._refused.pop(turn.aid, None)
                 if not isinstance(turn, Turn):
@@ -270,6 +276,14 @@ class Organization:
                 self._gate.wake()
         except Draining:
             return
+
+    def _tell_outlook(self, now: MonoS) -> None:
+        """Say now and then what the schedule intends. It is asked here because nothing changes while nobody asks."""
+        if now < self._outlook_at:
+            return
+        self._outlook_at = MonoS(now + OUTLOOK_EVERY_S)
+        outlooks = {aid: self._schedule.outlook(aid) for aid in self._aids}
+        self._observer.planned({aid: outlook for aid, outlook in outlooks.items() if outlook is not None})
 
     def _is_done(self, aid: str, goal: EpochS) -> bool:
         parked = self._schedule.parked_reason(aid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from collector.core.collect import Collected
 from collector.core.identity import IdentityForm
 from collector.core.ledger_entries import Lost
 from collector.core.model import AccountGroup, Answer, MonoS
+from collector.core.polling_plan import Outlook
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
@@ -65,6 +66,12 @@ class Observer(Protocol):
 
     def backfill_changed(self, job: BackfillJob) -> None:
         """A backfill job was taken, began, or is over."""
+
+    def backfills(self, jobs: Sequence[BackfillJob]) -> None:
+        """All backfill jobs as they are durable now, those asked for first at the beginning."""
+
+    def planned(self, outlooks: Mapping[str, Outlook]) -> None:
+        """How often each account group is polled from now on, and what is expected of it."""
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""

@@ -62,6 +62,19 @@ class Metrics:
         self.lateness_p999 = gauge("lateness_p999_seconds", "Lateness that 999 of 1,000 do not exceed.", _GROUP)
         self.found_by_sweeps = counter("found_by_sweeps_total", "Events that only a sweep found.", _GROUP)
         self.ids_kept = gauge("seen_ids", "Session ids kept for deduplication.", _GROUP)
+        self.poll_interval = gauge("poll_interval_seconds", "Planned time between two polls.", _GROUP)
+        self.expected_sessions = gauge("expected_sessions_per_second", "New sessions a second, as expected.", _GROUP)
+        self.backfill_jobs = gauge(
+            "backfill_jobs", "Backfill jobs that are not over, by state: waiting, running.", ["organization", "state"]
+        )
+        self.backfill_share_done = gauge(
+            "backfill_share_done", "Part of the running backfill job that was walked, 0 to 1.", ["organization"]
+        )
+        self.backfill_ended = counter(
+            "backfill_jobs_ended_total",
+            "Backfill jobs that are over, by state: done, cancelled, failed.",
+            ["organization", "state"],
+        )
         self.freshness = Histogram(
             "collector_freshness_seconds",
             "From the session's date to its committed event (a sample of each page).",
@@ -105,10 +118,34 @@ class Metrics:
 
     def forget(self, organization: str, aids: Iterable[str]) -> None:
         """Take away what was measured of an organization that is not collected here any more; counters stay."""
-        for gauge in (self.quota_limit, self.quota_remaining, self.clock_skew, self.organization_up):
+        for gauge in (
+            self.quota_limit,
+            self.quota_remaining,
+            self.clock_skew,
+            self.organization_up,
+            self.backfill_share_done,
+        ):
             _remove(gauge, organization)
+        for state in ("waiting", "running"):
+            _remove(self.backfill_jobs, organization, state)
+        self.forget_groups(organization, aids)
+
+    def forget_groups(self, organization: str, aids: Iterable[str]) -> None:
+        """Take away what was measured of account groups that are not collected here any more; counters stay."""
+        gauges = (
+            self.parked,
+            self.covered_until,
+            self.newest,
+            self.catch_up_left,
+            self.lost_seconds,
+            self.overlap,
+            self.lateness_p999,
+            self.ids_kept,
+            self.poll_interval,
+            self.expected_sessions,
+        )
         for aid in aids:
-            for gauge in (self.parked, self.covered_until, self.ids_kept):
+            for gauge in gauges:
                 _remove(gauge, organization, aid)
 
 

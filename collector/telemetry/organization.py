@@ -6,7 +6,7 @@ One canonical log line a walk; failures are one line each, at a level that fits 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -17,6 +17,7 @@ from collector.core.event import epoch_ms, rfc3339
 from collector.core.identity import Notice
 from collector.core.ledger_entries import Lost, Why
 from collector.core.model import AccountGroup, Answer, EpochS, Lane, MonoS, Row
+from collector.core.polling_plan import Outlook
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
 from collector.core.walk import Walk
@@ -61,6 +62,7 @@ class OrganizationTelemetry:
         removed = [aid for aid in known if aid not in aids]
         for aid in removed:
             del known[aid]
+        self._metrics.forget_groups(self._name, removed)
         for group in groups:
             known.setdefault(group.aid, AccountGroupStatus(group.aid)).name = group.name
         if added or removed:
@@ -171,6 +173,8 @@ class OrganizationTelemetry:
 
     def backfill_changed(self, job: BackfillJob) -> None:
         """A backfill job was taken, began, or is over: a line each."""
+        if job.is_over:
+            self._metrics.backfill_ended.labels(self._name, job.state.value).inc()
         self._log.log(
             logging.ERROR if job.state is JobState.FAILED else logging.INFO,
             f"backfill {job.state}",
@@ -182,6 +186,22 @@ class OrganizationTelemetry:
             events=job.counts.events,
             unreadable=job.skipped_total,
         )
+
+    def backfills(self, jobs: Sequence[BackfillJob]) -> None:
+        """All backfill jobs as they are durable now."""
+        board, metrics, name = self._status.backfills, self._metrics, self._name
+        board.show(jobs, self._board.monotonic())
+        for state in (JobState.WAITING, JobState.RUNNING):
+            metrics.backfill_jobs.labels(name, state.value).set(board.count(state))
+        running = board.running
+        metrics.backfill_share_done.labels(name).set(0.0 if running is None else running.share_done)
+
+    def planned(self, outlooks: Mapping[str, Outlook]) -> None:
+        """How often each account group is polled, and what is expected of it."""
+        for aid, outlook in outlooks.items():
+            self._group(aid).outlook = outlook
+            self._metrics.poll_interval.labels(self._name, aid).set(outlook.interval_s)
+            self._metrics.expected_sessions.labels(self._name, aid).set(outlook.arrivals_per_s)
 
     def failed(self, aid: str | None, error: SourceError, where: str) -> None:
         """A request or a walk failed and is tried again."""

@@ -12,6 +12,8 @@ from typing import Any
 
 from collector.core.ledger_entries import Gap
 from collector.core.model import MonoS
+from collector.core.polling_plan import Outlook
+from collector.telemetry.backfill import BackfillBoard
 from collector.telemetry.catch_up import CatchUpPace
 
 SAMPLES = 512
@@ -77,6 +79,7 @@ class AccountGroupStatus:
     last_error: str | None = None
     freshness_s: RecentSamples = field(default_factory=RecentSamples)
     lateness_s: RecentSamples = field(default_factory=RecentSamples)
+    outlook: Outlook | None = None
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ class OrganizationStatus:
     clock_skew_s: float = 0.0
     server_offset_s: float = 0.0
     groups: dict[str, AccountGroupStatus] = field(default_factory=dict)
+    backfills: BackfillBoard = field(default_factory=BackfillBoard)
 
 
 @dataclass(slots=True)
@@ -240,6 +244,7 @@ class StatusBoard:
                 "in_flight": status.in_flight,
             },
             "clock_skew_s": round(status.clock_skew_s, 3),
+            "backfills": status.backfills.snapshot(now, server_now),
             "account_groups": [_account_group(group, now, server_now) for group in status.groups.values()],
         }
 
@@ -271,6 +276,16 @@ def _account_group(group: AccountGroupStatus, now: MonoS, server_now: float) -> 
         "last_error": group.last_error,
         "freshness_s": group.freshness_s.percentiles(now),
         "lateness_s": group.lateness_s.percentiles(now),
+        "outlook": None if group.outlook is None else _outlook(group.outlook),
+    }
+
+
+def _outlook(outlook: Outlook) -> dict[str, Any]:
+    return {
+        "poll_interval_s": round(outlook.interval_s, 1),
+        "arrivals_per_s": round(outlook.arrivals_per_s, 6),
+        "pages": round(outlook.pages, 2),
+        "day_learnt": outlook.day_learnt,
     }
 
 

@@ -288,6 +288,69 @@ def test_an_account_group_that_is_not_there_fails_the_job_with_the_reason() -> N
     assert {key[:6] for key in backfilled(world, "right")} == {"00022:"}
 
 
+def test_a_job_whose_account_groups_are_gone_makes_way() -> None:
+    """What is left of it is collected no more: it fails with the reason, and the job behind it is done."""
+    world = World(FakeApi(AIDS, [*every(20, *OLD), *every(600, -1_800, HOUR_S)], limit=20))
+
+    async def main() -> None:
+        ask(world, *OLD, job="gone", aids=("22",))
+        ask(world, *OLD, job="right", aids=("11",))
+        shard = world.shard()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(shard.run)
+            while (found := job_of(world, "gone")) is None or found.counts.pages < 3:
+                await anyio.sleep(0.5)
+            world.api.aids = ["11"]
+            await until_over(world, "right")
+            shard.drain()
+
+    run(main)
+    gone, right = job_of(world, "gone"), job_of(world, "right")
+    assert gone is not None
+    assert right is not None
+    assert gone.state is JobState.FAILED
+    assert gone.reason == "account group 22 is not collected any more; what was published stays"
+    assert 0 < gone.share_done < 1
+    assert right.state is JobState.DONE
+    assert_nothing_twice(world)
+
+
+def test_what_jobs_do_is_told_page_by_page_and_after_a_restart() -> None:
+    """Whoever shows the jobs has what is durable: while one runs, and before a new process has walked anything."""
+    world = World(FakeApi(["11"], [*every(20, *OLD, ["11"]), *every(60, -1_800, HOUR_S, ["11"])]))
+
+    async def main() -> None:
+        ask(world, *OLD)
+        with anyio.move_on_after(40.0):
+            await world.shard().run()
+        assert world.diary.jobs == [job_of(world)]
+        (before,) = world.diary.jobs
+        assert before.counts.pages > 2
+        world.diary.jobs = []
+        world.api.fault = lambda request: SourceError("nothing works") if request is not None else None
+        with anyio.move_on_after(20.0):
+            await world.shard().run()
+        assert world.diary.jobs == [before]
+
+    run(main)
+
+
+def test_what_the_schedule_intends_is_told() -> None:
+    """Of every account group, as it is planned anew: a busy one is polled more often than a quiet one."""
+    world = World(FakeApi(AIDS, [*every(2, -1_800, HOUR_S, ["11"]), *every(900, -1_800, HOUR_S, ["22"])], limit=20))
+    world.poll_interval_s = 1.0
+
+    async def main() -> None:
+        await world.collect_for(1_800.0)
+
+    run(main)
+    busy, quiet = (world.diary.outlooks[aid] for aid in AIDS)
+    assert set(world.diary.outlooks) == set(AIDS)
+    assert 0.25 < busy.arrivals_per_s < 1.0
+    assert quiet.arrivals_per_s < 0.01
+    assert 1.0 <= busy.interval_s < quiet.interval_s
+
+
 def test_new_sessions_stay_fresh_and_the_share_is_kept() -> None:
     """While hot has always something to ask, a backfill takes its share of the pages and no more."""
     aids = [str(n) for n in range(11, 31)]

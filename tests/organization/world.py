@@ -72,6 +72,8 @@ class Diary:
     losses: list[Exception] = field(default_factory=list)
     failed_alone: list[tuple[str, Exception]] = field(default_factory=list)
     transactions: list[int] = field(default_factory=list)
+    jobs: list[Any] = field(default_factory=list)
+    outlooks: dict[str, Any] = field(default_factory=dict)
     rejected: int = 0
     in_flight: int = 0
 
@@ -103,6 +105,12 @@ class Diary:
         self.resumptions.append(trio.current_time())
 
     def backfill_changed(self, job: Any) -> None: ...
+
+    def backfills(self, jobs: Any) -> None:
+        self.jobs = list(jobs)
+
+    def planned(self, outlooks: Any) -> None:
+        self.outlooks = dict(outlooks)
 
     def crashed(self, aid: str | None, error: Exception) -> None:
         self.crashes.append(error)
