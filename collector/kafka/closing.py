@@ -21,12 +21,16 @@ from typing import Any
 async def close_producer(producer: Any, timeout_s: float) -> None:
     """Closes a producer, started or not, within two times ``timeout_s`` seconds."""
     _see_inner_exceptions(producer)
-    if await finish_within(timeout_s, producer.stop()):
-        return
-    # First the tasks: they would open the connections again.
-    owners = [getattr(producer, name, None) for name in ("_sender", "_message_accumulator", "client")]
-    _cancel_tasks_of([owner for owner in owners if owner is not None])
-    await finish_within(timeout_s, producer.client.close())
+    try:
+        if await finish_within(timeout_s, producer.stop()):
+            return
+        # First the tasks: they would open the connections again.
+        owners = [getattr(producer, name, None) for name in ("_sender", "_message_accumulator", "client")]
+        _cancel_tasks_of([owner for owner in owners if owner is not None])
+        await finish_within(timeout_s, producer.client.close())
+    finally:
+        # What was on its way may have come back meanwhile, and got other futures: a network that is there again.
+        _see_inner_exceptions(producer)
 
 
 async def close_consumer(consumer: Any, timeout_s: float) -> None:
@@ -70,7 +74,9 @@ def _inner_futures(producer: Any) -> Iterator[asyncio.Future[Any]]:
     if transaction is not None:
         yield transaction
     accumulator = getattr(producer, "_message_accumulator", None)
-    for batches in getattr(accumulator, "_batches", {}).values():
+    waiting = getattr(accumulator, "_batches", {}).values()
+    on_their_way = getattr(accumulator, "_pending_batches", ())
+    for batches in (*waiting, tuple(on_their_way)):
         for batch in batches:
             yield batch.future
             yield batch._drain_waiter

@@ -101,6 +101,20 @@ WORKERS = (
         ("tests/workers/test_instance.py::test_a_planned_stop_under_a_made_up_name_leaves_at_once",),
     ),
     Mistake(
+        "a worker that hears nothing counts itself in",
+        "collector/kafka/tenure.py",
+        "return self._is_settled and now_s < self.expires_s",
+        "return self._is_settled",
+        ("tests/workers/test_cut_off.py::test_a_worker_that_is_cut_off_is_replaced_and_comes_back",),
+    ),
+    Mistake(
+        "what comes back while a producer closes is reported again and again",
+        "collector/kafka/closing.py",
+        "a network that is there again.\n        _see_inner_exceptions(producer)\n",
+        "a network that is there again.\n        pass\n",
+        ("tests/kafka/test_closing.py::test_what_comes_back_while_a_producer_closes_is_seen",),
+    ),
+    Mistake(
         "profiles do not reach the others",
         "collector/kafka/profiles.py",
         "ConsumerProtocolMemberAssignment(given.version, given.assignment, told)",
