@@ -37,7 +37,8 @@ def as_text(job: BackfillJob, *, is_taken: bool = True) -> Iterator[str]:
         is_taken: whether a worker has taken it.
     """
     request, counts = job.request, job.counts
-    state = f"{job.state.value}: {job.reason}" if job.reason else job.state.value
+    state = f"{job.state.value} at {time_text(job.changed_at)}" if job.is_over else job.state.value
+    state = f"{state}: {job.reason}" if job.reason else state
     if not is_taken and job.state is JobState.WAITING:
         state = "waiting, no worker took it yet"
     yield f"{request.job}  {request.organization}  {range_text(request)}  {state}"

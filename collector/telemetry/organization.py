@@ -27,8 +27,10 @@ from collector.errors import (
     RecordsRejected,
     SourceError,
 )
+from collector.telemetry.account_group import AccountGroupStatus
+from collector.telemetry.hints import LOST_HINTS, NOTICES, PARKED_HINTS, STOPPED_HINTS
 from collector.telemetry.metrics import Metrics
-from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, StatusBoard
+from collector.telemetry.status import OrganizationStatus, StatusBoard
 
 SKEW_WARN_S = 2.0
 """A local clock this far off is worth a word; it harms nothing here, but logs will not match."""
@@ -137,7 +139,7 @@ class OrganizationTelemetry:
                 metrics.changed.labels(name, aid, kind.value).inc(count)
             if (aid, kind) not in self._noticed:
                 self._noticed.add((aid, kind))
-                sentence, hint = _NOTICES[kind]
+                sentence, hint = NOTICES[kind]
                 self._log.warning(
                     sentence, aid=aid, kind=kind.value, count=count, example=collected.examples[kind], hint=hint
                 )
@@ -168,7 +170,7 @@ class OrganizationTelemetry:
                 end=rfc3339(one.end),
                 why=one.why.value,
                 detail=one.detail or None,
-                hint=_LOST_HINTS.get(one.why, "see te-collector gaps"),
+                hint=LOST_HINTS.get(one.why, "see te-collector gaps"),
             )
 
     def backfill_changed(self, job: BackfillJob) -> None:
@@ -222,7 +224,7 @@ class OrganizationTelemetry:
             aid=aid,
             kind=_kind(error),
             detail=str(error),
-            hint=_PARKED_HINTS.get(_kind(error), "the API refuses the request, see detail")
+            hint=PARKED_HINTS.get(_kind(error), "the API refuses the request, see detail")
             + "; tried again after a minute, then more rarely; the others go on",
         )
 
@@ -234,7 +236,7 @@ class OrganizationTelemetry:
             "organization stopped",
             kind=_kind(error),
             detail=error.detail,
-            hint=_STOPPED_HINTS.get(_kind(error), "see detail") + "; asked again in five minutes",
+            hint=STOPPED_HINTS.get(_kind(error), "see detail") + "; asked again in five minutes",
         )
 
     def resumed(self) -> None:
@@ -326,37 +328,3 @@ def _kind(error: SourceError | RecordsRejected) -> str:
     if isinstance(error, ApiRejected):
         return error.kind.value
     return "page_malformed" if isinstance(error, PageMalformed) else "walk_given_up"
-
-
-_ONCE = "; this line comes once an account group, the metrics and the status page count"
-_NOTICES = {
-    Notice.LATE: (
-        "a session is older than the ids that are kept",
-        "it may have been published before; events.late says what becomes of it" + _ONCE,
-    ),
-    Notice.OTHER_PAGE: (
-        "a published session came back with another page",
-        'events.identity = "session-page" makes each page an event, revisions = "publish" sends it again' + _ONCE,
-    ),
-    Notice.CHANGED: (
-        "a published session came back changed",
-        'events.revisions = "publish" sends changed content again' + _ONCE,
-    ),
-    Notice.TOO_MANY: (
-        "a published session came back with more contents than are told apart",
-        "more are neither remembered nor published; does the API change a field with every answer" + _ONCE,
-    ),
-}
-_PARKED_HINTS = {
-    "forbidden": "may the token see this account group",
-    "wrong_account_group": "may the token see this account group",
-    "refused_by_kafka": "the topic's settings refuse a record of its next page: see detail; nothing of it is lost",
-}
-_LOST_HINTS = {
-    Why.RETENTION: "nothing was collected there while ThousandEyes still had it; te-collector gaps lists such ranges",
-    Why.GIVEN_UP: "the API never showed this round to its end, see detail; te-collector gaps lists such ranges",
-}
-_STOPPED_HINTS = {
-    "unauthorized": "correct the token; a changed token file is noticed within seconds",
-    "version_gone": "is base_url right, and does api_version still exist there",
-}

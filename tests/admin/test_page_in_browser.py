@@ -17,7 +17,8 @@ from collector.core.backfill import BackfillJob, BackfillRequest, Counts, JobSta
 from collector.core.ledger_entries import Gap, Why
 from collector.core.model import MonoS
 from collector.core.polling_plan import Outlook
-from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, ShardStatus, StatusBoard
+from collector.telemetry.account_group import AccountGroupStatus
+from collector.telemetry.status import OrganizationStatus, ShardStatus, StatusBoard
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

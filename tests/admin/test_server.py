@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector.admin import admin_app, serve_admin
 from collector.core.model import MonoS
 from collector.errors import StartRefused
+from collector.telemetry.account_group import AccountGroupStatus
 from collector.telemetry.metrics import Metrics
-from collector.telemetry.status import AccountGroupStatus, OrganizationStatus, ShardStatus, StatusBoard
+from collector.telemetry.status import OrganizationStatus, ShardStatus, StatusBoard
 
 TIMEOUT_S = 10.0
 pytestmark = pytest.mark.anyio

@@ -144,7 +144,7 @@ def test_a_job_in_lines(config_file: Path) -> None:
     job = job.walked("11", request.start + 43_200, Counts(3, 40, 5, 1), NOW)
     job = job.passed_over("11", request.start + 43_200, request.start + 43_260, NOW)
     assert list(as_text(job.ended(JobState.FAILED, NOW, "why"))) == [
-        f"{request.job}  acme  2026-11-23T12:00:00Z to 2026-11-24T12:00:00Z (1d)  failed: why",
+        f"{request.job}  acme  2026-11-23T12:00:00Z to 2026-11-24T12:00:00Z (1d)  failed at 2026-11-25T12:00:00Z: why",
         "  account group 11; 50% walked, quota share 0.2",
         "  3 pages: 40 sessions published, 5 known before, 1 dead letter",
         "  could not be read: account group 11, 2026-11-24T00:00:00Z to 2026-11-24T00:01:00Z",
