@@ -99,6 +99,13 @@ NEIGHBOURS = (
         (f"{NEIGHBOUR_TESTS}::test_a_page_of_too_many_rows_is_no_page",),
     ),
     Mistake(
+        "a row that is nested too deeply ends its organization",
+        "collector/sources/thousandeyes/json_page.py",
+        "    except RecursionError:\n",
+        "    except ZeroDivisionError:\n",
+        ("tests/workers/test_poison.py::test_poison_of_one_is_not_felt_by_the_other",),
+    ),
+    Mistake(
         "large bodies are read in the event loop",
         "collector/sources/thousandeyes/requester.py",
         "        if len(body) < LARGE_BODY_BYTES:\n            return read(body)",
