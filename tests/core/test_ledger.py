@@ -55,6 +55,15 @@ def test_final_is_what_was_walked_after_the_late_horizon() -> None:
     assert swept.hot_from == ledger.hot_from, "only hot walks move where hot goes on"
 
 
+def test_what_was_walked_too_early_is_never_final() -> None:
+    """A hot walk of a minute ago says nothing about late sessions, however long ago it is by now."""
+    ledger = walk(new(), EPOCH, EPOCH + 3_600, lane=Lane.HOT)
+    assert ledger.final == ()
+    assert ledger.on_clock(EpochS(EPOCH + 10.0 * DAY_S), OVERLAP_S, HORIZON_S).final == ()
+    later = walk(ledger, EPOCH, EPOCH + 3_600, EPOCH + HORIZON_S + 1_800.0, Lane.SWEEP)
+    assert later.final == ((EPOCH, EPOCH + 1_800),)
+
+
 def test_gaps_and_why() -> None:
     """Lost, unreadable, passed over, missed, and what is not walked yet: oldest first, each with its reason."""
     ledger = walk(new(), EPOCH, EPOCH + 1_000)
@@ -172,6 +181,33 @@ def test_the_ledger_stays_small_whatever_happens(seed: int, steps: int) -> None:
         open_ones = difference(complement(ledger.walked, ledger.floor, now), ledger.lost_ranges)
         assert _set(gaps) == open_ones
         assert clip(ledger.walked, ledger.begins, ledger.floor) == ()
+
+
+def test_ranges_are_bounded_and_what_is_dropped_is_walked_again() -> None:
+    """A walk every other minute: the shortest ranges in the middle are gaps again, never claimed."""
+    ledger = new()
+    for turn in range(2 * RANGES_MAX):
+        ledger = walk(ledger, EPOCH + 120 * turn, EPOCH + 120 * turn + 30 + turn, lane=Lane.CATCH_UP)
+    last = 2 * RANGES_MAX - 1
+    assert len(ledger.walked) == RANGES_MAX
+    assert (ledger.walked[0], ledger.walked[-1]) == (
+        (EPOCH, EPOCH + 30),
+        (EPOCH + 120 * last, EPOCH + 120 * last + 30 + last),
+    )
+    assert all(end - start > 30 + RANGES_MAX for start, end in ledger.walked[1:])
+
+
+def test_lost_ranges_are_told_together_only_over_what_is_settled() -> None:
+    """More lost rounds than are told apart: what lies between two of them and is still to be walked stays a gap."""
+    ledger, now = new(), float(EPOCH + 2 * DAY_S)
+    rounds = [EPOCH + 600 * turn for turn in range(LOST_MAX + 4)]
+    for start in rounds:
+        for _ in range(len(RETRIES_S) + 1):
+            ledger = ledger.not_readable(Window(start, start + 60), Trouble.CIRCLE, EpochS(now))
+    assert len(ledger.lost) == LOST_MAX, "no room: the others are tried again, rarely"
+    assert len(ledger.unreadable) == len(rounds) - LOST_MAX
+    between = [(start + 60, start + 600) for start in rounds]
+    assert not intersection(ledger.lost_ranges, _set(between))
 
 
 def _set(pairs: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -255,6 +255,57 @@ def test_a_walk_under_way_keeps_its_ids() -> None:
         assert progress.kept_from <= window.start - KEEP_MARGIN_S + 3_600
 
 
+def test_a_backfill_under_way_keeps_its_ids() -> None:
+    """A backfill of the oldest hour that is known takes four: what its pages can show is known until it ends."""
+    progress, now = opened(EPOCH, replace(SETTINGS, sweeps=(Sweep(None, 3_600),))), float(EPOCH)
+    for _ in range(30):
+        now += 3_660.0
+        for lane in (Lane.CATCH_UP, Lane.SWEEP):
+            walk(progress, now)
+            work_off(progress, now, lane)
+    known_from = progress.kept_from
+    progress.asked = (known_from + KEEP_MARGIN_S, known_from + 2 * KEEP_MARGIN_S)
+    assert progress.begin(Lane.BACKFILL, EpochS(now)) is not None
+    for _ in range(4):
+        now += 3_660.0
+        for lane in (Lane.CATCH_UP, Lane.SWEEP):
+            walk(progress, now)
+            work_off(progress, now, lane)
+    assert progress.kept_from == known_from
+    progress.ended(Lane.BACKFILL)
+    walk(progress, now + 60.0)
+    assert progress.kept_from > known_from
+
+
+def test_what_was_due_is_reached_after_its_sweep() -> None:
+    """``--once`` waits for the sweeps that are due as well: late sessions of before are part of it."""
+    progress, now = opened(), EPOCH + 4_000.0
+    walk(progress, now)
+    work_off(progress, now, Lane.CATCH_UP)
+    assert progress.due(Lane.SWEEP, EpochS(now)) == now
+    assert not progress.has_reached(EpochS(now))
+    work_off(progress, now, Lane.SWEEP)
+    walk(progress, now + 60.0)
+    work_off(progress, now + 60.0, Lane.CATCH_UP)
+    assert progress.has_reached(EpochS(now))
+
+
+def test_what_cannot_be_read_does_not_hold_up_what_can() -> None:
+    """Everything older than an hour fails: catch-up goes on at the newest end, and takes turns after that."""
+    progress, now = opened(EPOCH, replace(SETTINGS, initial_lookback_s=DAY_S)), EPOCH + 1.0
+    walk(progress, now)
+    newest = progress.window(Lane.HOT, EpochS(now))
+    assert newest is not None
+    while (window := fail(progress, now, Lane.CATCH_UP)).end - window.start > 60:
+        assert window.start == EPOCH - DAY_S, "the oldest end, in ever smaller windows"
+        now += 1.0
+    window = walk(progress, now, Lane.CATCH_UP)
+    assert window.end > EPOCH - 7_200, "one round cannot be read: the newest end comes next"
+    after = progress.window(Lane.CATCH_UP, EpochS(now))
+    assert after is not None
+    assert after.start == EPOCH - DAY_S + 60, "and then the oldest again"
+
+
 def test_the_overlap_in_force_is_durable() -> None:
     """A restart begins with what was measured before, not with the floor."""
     progress = opened()
