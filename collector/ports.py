@@ -68,7 +68,7 @@ class Sink(Protocol):
         """
 
     async def publish(self, publication: Publication) -> None:
-        """Make all of a publication durable, or nothing. May use its records up.
+        """Make all of a publication durable, or nothing.
 
         Raises:
             PublishFailed: the outcome is unknown; the sink is unusable.

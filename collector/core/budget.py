@@ -14,10 +14,13 @@ and what may still leave is the same, seen from inside the window:
 
     ours      our requests that this window counted or may count (`quota_window`)
     lost      answers that never came, or came without quota, since the last answer that counts them
-    margin    what others may spend before our request arrives, learnt from what they did (`tenants`)
+    margin    what others may spend before our request arrives, learnt from what they did (`tenants`). It grows with the
+              time that nobody sees: the age of the last answer and a round trip
 
     nothing known      one request on its way (a probe), the rest wait for its answer
-    usable             spread over the time to the reset
+    usable             spread over the time to the reset; where others leave less than the share, to a round trip
+                       before it, so that the last answers are of use. None waits so long that the growing margin takes
+                       it: the last few of a window leave soon after one another's answers, when least is unseen
     the window's turn  requests go on at the even pace for a few seconds without news of the new window, if the one
                        before had room to its end; else one probe
     nothing usable     wait for the reset, then probe
@@ -29,8 +32,8 @@ What no rule could know: a predecessor's requests that were on their way when th
 concurrency) come on top of the share, and each start costs one probe. Others that jump from little to everything
 between two of our answers cost answers 429: the requests that were on their way at that moment.
 
-Invariants: requests leave at least the pace apart; what is on its way never exceeds what is usable; a wait is at most
-``HOLD_MAX_S`` long, whatever an answer says.
+Invariants: requests leave at least the pace apart, but for those that the growing margin would take; what is on its way
+never exceeds what is usable; a wait is at most ``HOLD_MAX_S`` long, whatever an answer says.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from random import Random
 
 from collector.core.model import EpochS, MonoS, Quota
 from collector.core.quota_window import STALE_S, WINDOW_S, QuotaWindow, SentRequest, Told
-from collector.core.tenants import WINDOWS_KEPT, OtherTenants
+from collector.core.tenants import WINDOWS_KEPT, OtherTenants, by_chance
 
 LIMIT_DEFAULT = 240
 """Requests a minute an organization may send unless its contract says otherwise (documented default)."""
@@ -57,6 +60,12 @@ RESET_JITTER_S = 1.0
 
 TURN_TRUSTED_S = 5.0
 """So long after a window's turn requests go on without news of the new window; answers take well under that."""
+
+ROUND_TRIP_PART = 1 / 8
+"""Weight of the newest round trip in the mean of them, as TCP has it (RFC 6298)."""
+
+CLOSING_MAX_S = 5.0
+"""The pace ends a round trip before the reset, this much at most: a hanging API must not hurry us."""
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
@@ -78,11 +87,13 @@ class RequestBudget:
             raise ValueError(f"a quota share is over 0 and at most 1, not {share}")
         self._share = share
         self._rng = rng
-        # All mutable state: what the answers told, what windows gave in the end, and until when to keep still.
+        # All mutable state: what the answers told and how long they took, what windows gave in the end, and until when
+        # to keep still.
         self._window = QuotaWindow()
         self._others = OtherTenants()
         self._allowed: deque[int] = deque(maxlen=WINDOWS_KEPT)
         self._works = False
+        self._round_trip_s: float | None = None
         self.rejected_total = 0
         self._rejected_in_a_row = 0
         self._jitter_s = 0.0
@@ -138,15 +149,13 @@ class RequestBudget:
         if now >= window.reset_at:
             return self._at_the_turn(now, window.reset_at)
         if self.usable(now) > 0:
-            # By what was left at the last answer: what others may have spent since must not put off asking for ever.
-            pace_s = (window.reset_at - now) / self.usable(min(now, window.told_at))
-            return MonoS(min(self._paced(now, pace_s), window.reset_at))
+            return self._spread(now, window.reset_at)
         return MonoS(window.reset_at + (0.0 if self._had_room(now) else self._jitter_s))
 
     def sent(self, now: MonoS) -> SentRequest:
         """A request leaves now. Each is handed to `answered`, `failed` or `abandoned` once."""
         self._last_sent = now
-        return self._window.sent(now)
+        return self._window.sent(now, by_chance(self._unseen(now)))
 
     def answered(self, request: SentRequest, status: int, quota: Quota | None, date: EpochS, now: MonoS) -> None:
         """An answer arrived.
@@ -159,6 +168,7 @@ class RequestBudget:
             now: when it arrived.
         """
         self._window.came_back(request)
+        self._took(now - request.at)
         told = None
         if quota is not None:
             told = self._learn(request, quota, date, now, counted=status < 400)
@@ -229,10 +239,41 @@ class RequestBudget:
             return NEVER
         return self._paced(now, self._even_pace_s())
 
+    def _spread(self, now: MonoS, reset_at: MonoS) -> MonoS:
+        """When the next of the usable requests leaves: evenly, but before the margin takes it."""
+        window, per_s = self._window, self._others_per_s()
+        # By what was left at the last answer: what others may have spent since must not put off asking for ever.
+        told_at = min(now, window.told_at)
+        others_bind = self._room(told_at) < self._share_of(window.limit) - window.ours
+        closing_s = min(self._round_trip_s or 0.0, CLOSING_MAX_S) if others_bind else 0.0
+        pace_s = max(0.0, reset_at - closing_s - now) / self.usable(told_at)
+        ready: float = min(self._paced(now, pace_s), reset_at)
+        if per_s > 0:
+            mean = self._others.mean_within(window.limit or 0, window.others, window.left - 1)
+            ready = min(ready, window.known_at + mean / per_s - (self._round_trip_s or 0.0) / 2)
+        return MonoS(max(now, ready))
+
+    def _others_per_s(self) -> float:
+        """Requests a second that others spend: in this window, or in the last ones when that is more."""
+        return max(self._window.others_per_s(), self._others.per_window() / WINDOW_S)
+
+    def _unseen(self, now: MonoS) -> float:
+        """What others spend on average until a request of now is counted, since the last one was that tells of them.
+
+        A request is taken to be counted half-way between its departure and its answer.
+        """
+        if self._window.reset_at is None:
+            return 0.0
+        return self._others_per_s() * (now - self._window.known_at + (self._round_trip_s or 0.0) / 2)
+
+    def _took(self, round_trip_s: float) -> None:
+        before = self._round_trip_s
+        self._round_trip_s = round_trip_s if before is None else before + (round_trip_s - before) * ROUND_TRIP_PART
+
     def _room(self, now: MonoS) -> int:
         """How many requests the window still takes, if others do what they lately did."""
         window = self._window
-        return window.left - self._others.margin(window.limit or 0, window.others, window.others_since(now))
+        return window.left - self._others.margin(window.limit or 0, window.others, self._unseen(now))
 
     def _had_room(self, now: MonoS) -> bool:
         """Whether others left so much of the window that its end tells nothing bad about the next one."""

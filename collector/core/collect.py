@@ -43,7 +43,7 @@ class Collected:
     """One page, ready to be published.
 
     Args:
-        records: events, then dead letters; none any more once they were published.
+        records: events, then dead letters.
         marks: what the page's rows are remembered by.
         events: how many of the records are events.
         revisions: how many of the events are another content of a published session.
@@ -58,7 +58,7 @@ class Collected:
         belongs_elsewhere: the page has rows and every one names another account group: nothing may be published.
     """
 
-    records: list[Record]
+    records: Sequence[Record]
     marks: Marks
     events: int
     revisions: int

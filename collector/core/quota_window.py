@@ -53,8 +53,8 @@ class SentRequest:
     Args:
         at: when it left.
         window: how many windows were known to have begun then.
-        expected: what everybody has spent once it is counted, if others go on as before; None: not known.
-        overtaken: how many requests that left later were answered earlier.
+        expected: what everybody may have spent once it is counted, if others go on as before; None: not known.
+        overtaken: how many requests that left later may have been counted earlier.
     """
 
     at: MonoS
@@ -80,7 +80,7 @@ class QuotaWindow:
         self._ours = 0
         self._all_ours_since: MonoS | None = PAST
         self._lost: list[MonoS] = []
-        self.told_at = self._spent_told_at = self._counted_until = PAST
+        self.told_at = self.known_at = self._spent_told_at = self._counted_until = PAST
         self._began_after = self._ends_after = PAST
 
     @property
@@ -115,26 +115,27 @@ class QuotaWindow:
         """From now on somebody else may have spent our share: what the next answer tells counts as ours."""
         self._all_ours_since = now
 
-    def others_since(self, now: MonoS) -> float:
-        """What others spent since the last answer, if they went on as until then in this window."""
+    def others_per_s(self) -> float:
+        """Requests a second that others spent in this window until the last answer."""
         if self.reset_at is None:
             return 0.0
-        watched_s = max(RATE_OVER_S, self.told_at - (self.reset_at - WINDOW_S))
-        return self.others / watched_s * max(0.0, now - self.told_at)
+        return self.others / max(RATE_OVER_S, self.told_at - (self.reset_at - WINDOW_S))
 
-    def sent(self, now: MonoS) -> SentRequest:
-        """A request leaves."""
+    def sent(self, now: MonoS, by_chance: int = 0) -> SentRequest:
+        """A request leaves; others may spend ``by_chance`` requests before it is counted."""
         expected = None
         if self.reset_at is not None and now < self.reset_at:
-            expected = self._expected() + 1 + math.floor(self.others_since(now))
+            expected = self._expected() + 1 + by_chance
         request = SentRequest(now, self.number, expected)
         self.on_way.append(request)
         return request
 
     def came_back(self, request: SentRequest) -> None:
         """A request is no longer on its way."""
-        for earlier in self.on_way[: self.on_way.index(request)]:
+        index = self.on_way.index(request)
+        for earlier in self.on_way[:index]:
             earlier.overtaken += 1
+        request.overtaken += (len(self.on_way) - index - 1) // 2  # on their way, or on their way back
         self.on_way.remove(request)
 
     def lost(self, now: MonoS) -> None:
@@ -143,7 +144,7 @@ class QuotaWindow:
         self._lost.append(now)
 
     def surprise(self, request: SentRequest, quota: Quota) -> int:
-        """How much of what an answer of this window tells its request had not known of when it left."""
+        """How many requests of others an answer of this window shows beyond what its request allowed for."""
         if request.expected is None or request.window != self.number:
             return 0
         return _spent(quota) - request.expected - request.overtaken
@@ -173,6 +174,7 @@ class QuotaWindow:
             self._ours, self._all_ours_since = max(self._ours, _spent(quota)), None
         if _spent(quota) >= self.spent:
             self.spent, self._spent_told_at = _spent(quota), now
+            self.known_at = MonoS((request.at + now) / 2)
         self.limit = quota.limit
         self._time(place, request, told, date, now)
         self.told_at = now

@@ -280,6 +280,17 @@ def test_a_request_that_was_overtaken_is_no_surprise() -> None:
     assert budget.usable(MonoS(3.0)) == 237
 
 
+def test_who_left_later_and_is_on_its_way_is_half_a_surprise() -> None:
+    """An answer shows four more; four of ours that left later are on their way, half of them back, it is supposed."""
+    budget = RequestBudget(1.0, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(240, 239, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    slow = budget.sent(MonoS(1.0))
+    for _ in range(4):
+        budget.sent(MonoS(1.1))
+    budget.answered(slow, 200, Quota(240, 234, NEXT_MINUTE), EpochS(HALF_PAST + 1), MonoS(3.0))
+    assert budget.usable(MonoS(3.0)) == 234 - 4 - 2
+
+
 def test_what_is_on_its_way_or_lost_is_spent() -> None:
     """Others took five of ten at once and may take one more: of the other four, each that leaves is one less."""
     budget = RequestBudget(1.0, Random(0))
@@ -316,3 +327,56 @@ def test_a_new_window_is_trusted_for_a_few_seconds() -> None:
     budget.sent(MonoS(30.0))
     assert budget.ready_at(MonoS(31.0)) == 31.0
     assert budget.ready_at(MonoS(30.0 + TURN_TRUSTED_S)) == NEVER
+
+
+def _beside_others(limit: int, share: float, until: float, *, ours: int, others: int) -> RequestBudget:
+    """A budget that asked ``ours`` times since the window began at 0, half a second an answer; others as evenly."""
+    budget = RequestBudget(share, Random(0))
+    for number in range(1, ours + 1):
+        now = until * number / ours
+        request = budget.sent(MonoS(now - 0.5))
+        quota = Quota(limit, limit - number - others * number // ours, NEXT_MINUTE)
+        budget.answered(request, 200, quota, EpochS(float(int(EPOCH + now))), MonoS(now))
+    return budget
+
+
+def test_the_last_of_a_window_leave_one_after_the_others_answer() -> None:
+    """Others leave next to nothing: what is usable leaves while its margin, which grows with time, does not take it."""
+    budget = _beside_others(40, 1.0, 34.0, ours=17, others=17)
+    assert budget.usable(MonoS(34.0)) == 2  # of six: by chance three in half a second, and one as a surprise
+    assert budget.usable(MonoS(36.0)) == 0
+    now, waits = MonoS(34.0), []
+    for spent in (35, 36):
+        ready = budget.ready_at(now)
+        assert budget.usable(ready) == 1
+        waits.append(ready - now)
+        request, now = budget.sent(ready), MonoS(ready + 0.5)
+        budget.answered(request, 200, Quota(40, 40 - spent, NEXT_MINUTE), EpochS(EPOCH + 35.0), now)
+    assert 0.5 < waits[0] < 1.0
+    assert 0.0 <= waits[1] < 0.3
+    assert budget.usable(now) == 0
+    assert budget.ready_at(now) > 59.0
+
+
+def test_in_mid_window_requests_leave_evenly_whatever_others_do() -> None:
+    """The share binds: to the reset. Others bind: to a round trip before it, so that the last answers are of use."""
+    few = _beside_others(240, 0.8, 30.0, ours=96, others=10)
+    assert few.reset_at is not None
+    few.sent(MonoS(30.0))
+    pace_s = (few.reset_at - 30.0) / few.usable(MonoS(30.0))
+    assert few.ready_at(MonoS(30.0)) == pytest.approx(30.0 + pace_s)
+    assert pace_s == pytest.approx(30.0 / 95, rel=0.02)
+    many = _beside_others(240, 0.8, 30.0, ours=60, others=60)
+    assert many.reset_at is not None
+    many.sent(MonoS(30.0))
+    pace_s = (many.reset_at - 0.5 - 30.0) / many.usable(MonoS(30.0))
+    assert many.ready_at(MonoS(30.0)) == pytest.approx(30.0 + pace_s)
+
+
+def test_a_hanging_api_does_not_make_us_hurry() -> None:
+    """Answers take a minute and a half: the pace ends seconds before the reset, not at once."""
+    budget = RequestBudget(1.0, Random(0))
+    budget.answered(budget.sent(MonoS(-90.0)), 200, Quota(240, 239, NEXT_MINUTE), EPOCH, MonoS(0.0))
+    budget.answered(budget.sent(MonoS(1.0)), 200, Quota(240, 230, NEXT_MINUTE), EpochS(EPOCH + 2.0), MonoS(2.0))
+    budget.sent(MonoS(2.0))
+    assert budget.ready_at(MonoS(2.0)) > 2.0 + 50.0 / 240

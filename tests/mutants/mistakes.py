@@ -165,16 +165,33 @@ CORE = (
     Mistake(
         "the last request of a window goes to others or to us, whoever is first",
         "collector/core/tenants.py",
-        "return min(sudden + gone, self._still_to_come(limit, spent))",
+        "return min(self._sudden(limit) + by_chance(mean), self._still_to_come(limit, spent))",
         "return 0",
         ("tests/core/test_budget_hours.py::test_the_allowed_share_is_used",),
     ),
     Mistake(
         "an old answer is as good as a new one",
-        "collector/core/tenants.py",
-        "sudden + gone,",
-        "sudden,",
-        ("tests/core/test_budget_hours.py::test_the_allowed_share_is_used",),
+        BUDGET,
+        "(now - self._window.known_at + (self._round_trip_s or 0.0) / 2)",
+        "(self._round_trip_s or 0.0)",
+        (
+            "tests/core/test_budget.py::test_the_last_of_a_window_leave_one_after_the_others_answer",
+            "tests/core/test_budget_hours.py::test_a_small_limit",
+        ),
+    ),
+    Mistake(
+        "the last requests of a window wait for their turn until what is known is too old for them",
+        BUDGET,
+        "            ready = min(ready, window.known_at + mean / per_s - (self._round_trip_s or 0.0) / 2)\n",
+        "            assert mean >= 0.0\n",
+        ("tests/core/test_budget_hours.py::test_a_small_limit",),
+    ),
+    Mistake(
+        "others leave less than the share, and the last answers come after the reset",
+        BUDGET,
+        "CLOSING_MAX_S) if others_bind else 0.0",
+        "CLOSING_MAX_S) if self._failures else 0.0",
+        ("tests/core/test_budget.py::test_in_mid_window_requests_leave_evenly_whatever_others_do",),
     ),
     Mistake(
         "everybody waits for a probe at every turn of the window",
@@ -223,7 +240,7 @@ CORE = (
         "progress is durable before its events",
         WALKER,
         "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))",
-        "                await publish(Publication([], changes))\n"
+        "                await publish(Publication((), changes))\n"
         "                await publish(Publication(collected.records, ()))",
         (
             "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
@@ -383,7 +400,7 @@ SIMULATION = (
         "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))",
         "                owner = Owner(self._settings.name, walk.aid)\n"
         "                await publish(Publication(collected.records, (), owner))\n"
-        "                await publish(Publication([], changes, owner))",
+        "                await publish(Publication((), changes, owner))",
         A_DAY,
     ),
     Mistake(
