@@ -97,7 +97,12 @@ def ask(file: Path | None, wanted: Wanted, how: How) -> int:
     """
     config, settings = prepared(file)
     request = request_of(config, wanted, SystemClock().wall())
-    return anyio.run(partial(_ask, config, settings, request, file, how), backend="asyncio")
+    try:
+        return anyio.run(partial(_ask, config, settings, request, file, how), backend="asyncio")
+    except KeyboardInterrupt:
+        if not how.dry_run:
+            say(f"te-collector: interrupted; whether {request.job} was asked for is shown by {hint(file, '--list')}")
+        raise
 
 
 def request_of(config: Config, wanted: Wanted, now: float) -> BackfillRequest:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 # ruff: noqa: E501 - what is said stands as it is said
-from collector.cli.backfill import Wanted, check_account_groups, overlaps, parse_time, request_of
+from collector.cli.backfill import How, Wanted, ask, check_account_groups, overlaps, parse_time, request_of
 from collector.cli.backfill_view import as_text
 from collector.cli.backfill_watch import Known, hint
 from collector.config import load_config
@@ -129,6 +131,31 @@ def test_overlapping_jobs_are_told(config_file: Path) -> None:
     (line,) = overlaps(wanted, [part, other, touching], None)
     assert line.startswith(f"{part.job.request.job}, which is waiting, has a part of this range too")
     assert len(overlaps(every, [part, other, touching], None)) == 2
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """Leaves logging as it was."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("as_before")
+def test_ctrl_c_before_it_is_known_whether_it_was_asked_for(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The person is told where to look; a dry run asks nothing, so there is nothing to tell."""
+
+    def interrupted(*what: object, **how: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyio.run", interrupted)
+    for how in (How(), How(dry_run=True)):
+        with pytest.raises(KeyboardInterrupt):
+            ask(config_file, Wanted("acme", (), "3h", None, 0.2), how)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("te-collector: interrupted; whether 20")
+    assert line.endswith(f"is shown by te-collector backfill --config {config_file} --list")
 
 
 def test_a_hint_can_be_typed() -> None:
