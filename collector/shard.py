@@ -196,6 +196,11 @@ class Shard:
                 self._observer.lost(self.number, cause, retry_s)
                 with anyio.move_on_after(retry_s):
                     await self._drained.wait()
+            except BaseExceptionGroup as group:
+                # Cancelled while something failed, and trio tells both: what failed is of no account any more.
+                _, cancelled = group.split(Exception)
+                assert cancelled is not None, "a group of exceptions alone is one"
+                raise cancelled from None
 
     async def _own(self, until_caught_up: bool) -> None:
         started = self._monotonic()

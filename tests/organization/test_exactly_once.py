@@ -58,6 +58,7 @@ def test_publications_that_fail_with_unknown_outcome(seed: int) -> None:
 @settings(max_examples=8)
 @given(seed=st.integers(0, 1_000_000), lives=st.lists(st.floats(0.1, 60.0), min_size=3, max_size=6))
 @example(seed=1, lives=[0.29, 0.47, 0.61, 5.0])
+@example(seed=94, lives=[1.0, 1.0, 1.125])  # killed in the very moment in which a commit's answer is lost
 def test_processes_that_die_and_stop(seed: int, lives: list[float]) -> None:
     """Each process is cancelled (as a kill would) or drained after a while: the next one goes on exactly there."""
     world = small_world(seed, failure_share=0.1)
