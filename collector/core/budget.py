@@ -235,7 +235,9 @@ class RequestBudget:
         if not trusted:
             if any(request.at >= reset_at for request in window.on_way):
                 return NEVER
-        elif self.in_flight and window.ours_after_the_end >= self._share_of(self.limit):
+            # Answers without quota tell of no window for as long as they go on: then ours must fit into any minute.
+            return self._paced(now, (WINDOW_S + STALE_S) / max(1, self._share_of(self.limit)))
+        if self.in_flight and window.ours_after_the_end >= self._share_of(self.limit):
             return NEVER
         return self._paced(now, self._even_pace_s())
 

@@ -22,9 +22,13 @@ from collector.core.model import Lane, Page, Record, Row
 from collector.core.schema import SessionSchema, Violation
 from collector.core.seen import Marks, Published, digest, hour_of
 from collector.core.sorting import Candidate, SortedRows, Variant, sort_rows
+from collector.core.walk import UNTOLD, Commits
 
 IDENTIFIER_CHARACTERS_MAX = 256
 """How much of a bad row's session id becomes the dead letter's key: it is for people, and must not outgrow the row."""
+
+SECOND_CHARACTERS = len("2017-03-22 11:58:44")
+"""A time to the second, in either form."""
 
 SAMPLE_SESSIONS = 20
 """Sessions of a page whose freshness is measured: a thousand would cost more than their schema."""
@@ -50,6 +54,7 @@ class Collected:
         sample: some of the fresh sessions, evenly spread, for freshness and the live view. All of them would hold a
             page's memory while it waits for its commit.
         rounds: ``roundId`` of the page's rows in their order, for the walk.
+        commits: when they were committed, for the walk.
         seen: rows that lead to no record.
         dead_letters: rows that became dead letters, by reason.
         notices: rows that must not go by in silence, by kind, each once.
@@ -64,6 +69,7 @@ class Collected:
     revisions: int
     sample: Sequence[Row]
     rounds: Sequence[int]
+    commits: Commits
     seen: int
     dead_letters: Mapping[Reason, int]
     notices: Mapping[Notice, int]
@@ -123,6 +129,7 @@ class PageCollector:
 
     def collect(self, page: Page, seen: Published, provenance: Provenance) -> Collected:
         """Decide about every row of a page; ``page.rows`` is used up (rows are changed into events)."""
+        commits = _commits(page.rows)
         rows = sort_rows(page, provenance.aid, seen)
         elsewhere = 0 < len(rows.suspects) == len(page.rows) and all(
             reason is Reason.WRONG_ACCOUNT_GROUP for _, reason in rows.suspects
@@ -141,6 +148,7 @@ class PageCollector:
             revisions=len(revisions),
             sample=sessions[:: -(-len(sessions) // SAMPLE_SESSIONS)] if sessions else (),
             rounds=rows.rounds,
+            commits=commits,
             seen=len(page.rows) - len(records) - len(dead),
             dead_letters=Counter(letter.reason for letter in dead),
             notices=hand.notices,
@@ -254,6 +262,16 @@ class PageCollector:
         if taken:
             hand.marks.digests.setdefault(hand.hour, []).extend(sorted(taken))
         return result
+
+
+def _commits(rows: Sequence[object]) -> Commits:
+    """When the rows of a page were committed: both API versions write times that sort as text, to the second."""
+    told = [row.get("committed") for row in rows if type(row) is dict]
+    times = [time[:SECOND_CHARACTERS] for time in told if type(time) is str]
+    if not times:
+        return UNTOLD
+    ascending = sorted(times)
+    return Commits(ascending[0], ascending[-1], in_order=times == ascending)
 
 
 def _identifier(page: Page, index: int) -> str | None:

@@ -7,8 +7,8 @@ Times are whole seconds of server time; ranges are half-open. Three sets tell ev
     - ``walked``: walked to the end at least once;
     - ``settled``: walked at least once when it was older than the overlap then in force, so that sessions committed
       that late were found too. What is not settled is walked again by hot or catch-up;
-    - ``final``: walked at least once when it was older than the late horizon. What is not final is walked again by
-      sweeps, and its ids are kept.
+    - ``final``: walked at least once, by a walk that came to its end, when it was older than the late horizon. What is
+      not final is walked again by sweeps, and its ids are kept.
 
 Invariants: final is part of settled, settled of walked; nothing is walked that lies ahead of the clock; from ``floor``
 on every second is walked, lost, or a gap that is still to be walked; lost is what never will be walked by itself.
@@ -171,7 +171,9 @@ class Ledger:
         settled_end = min(until, int(started_at) - self.overlap_s)
         walked = _bounded(union(self.walked, window.start, until))
         settled = intersection(_bounded(union(self.settled, window.start, settled_end)), walked)
-        final = _bounded(union(self.final, window.start, min(until, int(started_at) - horizon_s)))
+        final = self.final
+        if finished:  # never sooner: nobody looks again, so the order of the rows is not relied upon
+            final = _bounded(union(final, window.start, min(until, int(started_at) - horizon_s)))
         hot_from, parked, last = self.hot_from, self.parked, self.last
         if lane is Lane.HOT:
             hot_from = max(window.start, settled_end, window.start if hot_from is None else hot_from)

@@ -129,7 +129,10 @@ class Progress:
             begins = (int(now) - self._settings.initial_lookback_s) // ROUND_S * ROUND_S
             runs = (SweepRun(int(now), 0, 0),) * len(self._settings.sweeps)
             return self._changed(Ledger(begins, begins, self.lateness.overlap_s, sweeps=runs))
-        ledger = self.ledger.forget(hour_of(int(now) - self._settings.api_retention_s), now)
+        edge = int(now) - self._settings.api_retention_s
+        gone_until = -(-edge // ROUND_S) * ROUND_S
+        # By the hour, so that the state changes rarely; but a gap is lost as far as the API has forgotten it.
+        ledger = self.ledger.forget(gone_until if self.ledger.unwalked(gone_until) else hour_of(edge), now)
         return None if ledger == self.ledger else self._changed(ledger)
 
     def window(self, lane: Lane, now: EpochS) -> Window | None:

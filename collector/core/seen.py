@@ -225,6 +225,8 @@ class SeenSessions:
 
     def _drop(self, expiry: Expiry) -> None:
         self.kept_from = max(self.kept_from, expiry.kept_from)
+        if not expiry.hours:  # with almost every page
+            return
         for hour in expiry.hours:
             for by_hour in (self._other_ids, self._digests, self._chunks, self._open):
                 by_hour.pop(hour, None)

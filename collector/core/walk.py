@@ -3,6 +3,8 @@
 Rule: a walk counts as coverage only when it came to its end, or as far as its rows prove that they come oldest first.
 An order is proven by rows, not by a page: ``ORDER_PROOF_ROWS`` rows in a row that never go back, span more than one
 round, and stand on more than one page. Newest first, shuffled and one-row pages prove nothing, and only the end counts.
+Nor do rows that may as well come as they were committed, because what was committed late then stands at the end: one
+of them must have been committed before one in front of it (rows that do not say when are taken at their rounds' word).
 
 Invariants: a continuation is followed once (a second time is a loop), and no walk has more than ``pages_max`` pages.
 """
@@ -13,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
+from typing import NamedTuple
 
 from collector.core.model import EpochS, Lane, Page, PageRequest, Window
 
@@ -27,6 +30,23 @@ PAGES_UNPROVEN_MAX = 500
 
 ORDER_PROOF_ROWS = 20
 """Shuffled rows look ordered by chance with 1 : 20!; fewer rows than this prove nothing."""
+
+
+class Commits(NamedTuple):
+    """When the rows of a page were committed, to the second, as text that sorts as its times do.
+
+    Args:
+        first: the earliest of them; empty when no row says.
+        last: the latest.
+        in_order: whether none was committed before one in front of it.
+    """
+
+    first: str
+    last: str
+    in_order: bool
+
+
+UNTOLD = Commits("", "", in_order=True)
 
 
 class WalkState(Enum):
@@ -89,6 +109,8 @@ class Walk:
         self._first_round: int | None = None
         self._last_round: int | None = None
         self._in_order = True
+        self._last_commit = ""
+        self._by_commit = False  # whether the rows may come as they were committed
 
     @property
     def request(self) -> PageRequest:
@@ -105,12 +127,13 @@ class Walk:
         """Whether no page was taken yet."""
         return self.pages == 0
 
-    def step(self, page: Page, rounds: Iterable[int]) -> Step:
+    def step(self, page: Page, rounds: Iterable[int], commits: Commits = UNTOLD) -> Step:
         """Take a page that is about to be published.
 
         Args:
             page: the answer to `request`.
             rounds: ``roundId`` of its rows in the order they came; rows without one are left out.
+            commits: when its rows were committed, as far as they say.
         """
         date = page.answer.date
         if date is not None and date < self.started_at:
@@ -118,6 +141,7 @@ class Walk:
         self.pages += 1
         self.rows += len(page.rows)
         self._observe(rounds)
+        self._observe_commits(commits)
         if page.continuation is None:
             return Step(WalkState.FINISHED, self._end())
         fingerprint = blake2b(page.continuation.encode("utf-8", "replace"), digest_size=16).digest()
@@ -145,8 +169,19 @@ class Walk:
             self._ordered_rows += 1
         self._last_round = last
 
+    def _observe_commits(self, commits: Commits) -> None:
+        if not commits.last:
+            return
+        if not self._last_commit:
+            self._by_commit = True
+        if not commits.in_order or commits.first < self._last_commit:
+            self._by_commit = False
+        self._last_commit = max(self._last_commit, commits.last)
+
     def _proven(self) -> int | None:
         first, last = self._first_round, self._last_round
+        if self._by_commit:
+            return None
         if not self._in_order or first is None or last is None or self._ordered_rows < ORDER_PROOF_ROWS:
             return None
         if self.pages < ORDER_PROOF_PAGES:

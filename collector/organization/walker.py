@@ -225,7 +225,7 @@ class Walker:
         if collected.belongs_elsewhere:
             detail = f"asked for account group {walk.aid}, got sessions of another: may the token see {walk.aid}?"
             raise ApiRejected(Rejection.WRONG_ACCOUNT_GROUP, detail, page.answer)
-        return collected, walk.step(page, collected.rounds)
+        return collected, walk.step(page, collected.rounds, collected.commits)
 
     async def _take(self, page: Page, walk: Walk, group: AccountGroupMemory, publish: Publish) -> WalkState:
         """Publish one page. Memory moves after the commit, and no other page of the account group meanwhile."""

@@ -313,6 +313,24 @@ def test_lost_requests_are_part_of_the_share() -> None:
     assert budget.usable(MonoS(1.0)) == 8 - 5
 
 
+def test_answers_without_quota_keep_to_the_share_in_any_minute() -> None:
+    """The window is over, and every answer is a 5xx that tells no quota: ours fit into a minute, wherever it begins."""
+    budget = RequestBudget(0.5, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(6, 5, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    now, arrived = MonoS(100.0), []
+    while len(arrived) < 12:
+        ready = budget.ready_at(now)
+        if ready > now:
+            now = ready
+            continue
+        latency_s = 0.9 if len(arrived) % 3 == 0 else 0.1
+        arrived.append(now + latency_s)
+        request = budget.sent(now)
+        now = MonoS(now + 1.0)
+        budget.answered(request, 200, None, EpochS(HALF_PAST + now), now)
+    assert all(later - earlier > 60.0 for earlier, later in zip(arrived, arrived[3:], strict=False))
+
+
 def test_a_share_is_rounded_down() -> None:
     """A third of five is one: the first answer used it up."""
     budget = RequestBudget(0.3, Random(0))

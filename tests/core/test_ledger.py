@@ -64,6 +64,17 @@ def test_what_was_walked_too_early_is_never_final() -> None:
     assert later.final == ((EPOCH, EPOCH + 1_800),)
 
 
+def test_nothing_is_final_before_its_walk_has_ended() -> None:
+    """Nobody looks again at what is final, so the order of a walk's rows is not relied upon; what was walked counts."""
+    at = EpochS(EPOCH + 18_000.0)
+    half = new().walk(
+        Lane.CATCH_UP, Window(EPOCH, EPOCH + 3_600), at, EPOCH + 1_800, horizon_s=HORIZON_S, finished=False
+    )
+    assert half.walked == half.settled == ((EPOCH, EPOCH + 1_800),)
+    assert half.final == ()
+    assert walk(half, EPOCH, EPOCH + 3_600, at, Lane.SWEEP).final == ((EPOCH, EPOCH + 3_600),)
+
+
 def test_gaps_and_why() -> None:
     """Lost, unreadable, passed over, missed, and what is not walked yet: oldest first, each with its reason."""
     ledger = walk(new(), EPOCH, EPOCH + 1_000)

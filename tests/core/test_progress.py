@@ -306,6 +306,28 @@ def test_what_cannot_be_read_does_not_hold_up_what_can() -> None:
     assert after.start == EPOCH - DAY_S + 60, "and then the oldest again"
 
 
+def test_a_gap_is_lost_to_the_minute() -> None:
+    """Down for longer than the API keeps sessions: what it has forgotten is lost, not what it had an hour ago.
+
+    Where nothing is missing the floor moves by the hour.
+    """
+    progress = opened(EPOCH, replace(SETTINGS, api_retention_s=2 * DAY_S))
+    walk(progress, EPOCH + 600.0)
+    now = EPOCH + 600.0 + 2 * DAY_S + 3_000.5
+    opening = progress.opening(EpochS(now))
+    assert opening is not None
+    assert [(one.start, one.end) for one in opening.lost] == [(EPOCH + 600, EPOCH + 3_600)]
+    now += 40.0
+    progress.apply(opening)
+    opening = progress.opening(EpochS(now))
+    assert opening is not None
+    assert [(one.start, one.end) for one in opening.lost] == [(EPOCH + 3_600, EPOCH + 3_660)]
+    progress.apply(opening)
+    walk(progress, now)
+    work_off(progress, now, Lane.CATCH_UP)
+    assert progress.opening(EpochS(now + 1_800.0)) is None
+
+
 def test_the_overlap_in_force_is_durable() -> None:
     """A restart begins with what was measured before, not with the floor."""
     progress = opened()

@@ -23,7 +23,7 @@ from collector.core.progress import KEEP_MARGIN_S, Advance, Progress, ProgressSe
 from collector.core.seen import SeenSessions, hour_of
 from collector.core.walk import Walk, WalkState
 from collector.core.windows import ROUND_S, Sweep
-from tests.core.pages import AID, EPOCH, make_collector, make_page, make_provenance, regular_id, suffix, v6_row
+from tests.core.pages import AID, EPOCH, make_collector, make_page, make_provenance, regular_id, suffix, v6_row, v6_time
 
 KEY, PREFIX = "progress/example/7625", "seen/example/7625/"
 WALKS_MAX = 400
@@ -78,7 +78,7 @@ class ProgressMachine(RuleBasedStateMachine):
         late_horizon_s=st.sampled_from([600, 7_200]),
         lookback_s=st.sampled_from([1_800, 20_000]),
         sweeps=st.sampled_from([(), (Sweep(None, 3_600),), (Sweep(1_800, 600), Sweep(None, 3_600))]),
-        order=st.sampled_from(["ascending", "ascending", "descending", "shuffled"]),
+        order=st.sampled_from(["ascending", "ascending", "descending", "shuffled", "committed", "committed, untold"]),
         by_round=st.booleans(),
         page_rows=st.sampled_from([30, 100]),
     )
@@ -155,7 +155,11 @@ class ProgressMachine(RuleBasedStateMachine):
             rows = [session for session in rows if self.rank(session) > last]
         here, more = rows[: self.page_rows], len(rows) > self.page_rows
         continuation = str(here[-1].number) if more else None
-        return make_page([v6_row(s.identifier, s.date) for s in here], continuation, date=self.now)
+        # Rows that do not say when they were committed may be taken for ordered: then only sweeps find what is late.
+        told = self.order != "committed, untold" or not self.settings.sweeps
+        fields = [{"committed": v6_time(s.committed)} if told else {} for s in here]
+        rows = [v6_row(s.identifier, s.date, **more) for s, more in zip(here, fields, strict=True)]
+        return make_page(rows, continuation, date=self.now)
 
     def rank(self, session: Session) -> tuple[int, int]:
         shuffled = session.number * 7919 % 1009
@@ -164,6 +168,8 @@ class ProgressMachine(RuleBasedStateMachine):
                 return session.round_id, shuffled
             case "descending":
                 return -session.round_id, shuffled
+            case "committed" | "committed, untold":
+                return int(session.committed), session.number
         return shuffled, session.number
 
     # --- walks, as the loop makes them ---
@@ -212,7 +218,7 @@ class ProgressMachine(RuleBasedStateMachine):
         page = self.page(walk.request)
         collected = self.collector.collect(page, seen, make_provenance(walk.window, self.now))
         assert not collected.dead_letters, "a session was taken for one of those that cannot be told apart any more"
-        step = walk.step(page, collected.rounds)
+        step = walk.step(page, collected.rounds, collected.commits)
         finished = step.state is WalkState.FINISHED
         advance = progress.advance(
             lane, walk.window, walk.started_at, step.proven_until, EpochS(self.now), finished=finished
@@ -365,7 +371,8 @@ class ProgressMachine(RuleBasedStateMachine):
         if ledger is not None:
             for session in self.sessions:
                 late_s = session.committed - session.date
-                proven = ledger.settled if late_s <= self.settings.overlap_s else ledger.final
+                is_settled = late_s <= self.settings.overlap_s and self.order != "committed, untold"
+                proven = ledger.settled if is_settled else ledger.final
                 if any(a <= session.date < b for a, b in proven):
                     assert session.identifier in self.published
 

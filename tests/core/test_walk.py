@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.core.model import EpochS, Window
-from collector.core.walk import ORDER_PROOF_ROWS, Step, Walk, WalkState
-from tests.core.pages import AID, EPOCH, make_page
+from collector.core.walk import ORDER_PROOF_ROWS, Commits, Step, Walk, WalkState
+from tests.core.pages import AID, EPOCH, make_page, v6_time
 
 WINDOW = Window(EPOCH, EPOCH + 3_600)
 ORDERED = [EPOCH + 60 * minute for minute in range(ORDER_PROOF_ROWS)]
@@ -66,6 +66,36 @@ def test_a_row_that_goes_back_ends_the_proof_for_good() -> None:
     assert step(walk, ORDERED[5:], "b").proven_until == ORDERED[-1]
     assert step(walk, ORDERED, "c").proven_until is None
     assert step(walk, [ORDERED[-1] + 60] * 30, "d").proven_until is None
+
+
+def commits(rounds: list[int], late_s: int = 0) -> Commits:
+    """Rows that were committed a second after their rounds, the last one later."""
+    times = [v6_time(round_id + 1) for round_id in rounds[:-1]] + [v6_time(rounds[-1] + 1 + late_s)]
+    return Commits(min(times), max(times), in_order=times == sorted(times))
+
+
+@pytest.mark.parametrize("late_s", [0, 3_000])
+def test_rows_that_may_come_by_commit_prove_nothing(late_s: int) -> None:
+    """In round order and in commit order alike: what was committed late may stand at the end of the walk."""
+    walk = make_walk()
+    for page, (begin, end) in enumerate([(0, 5), (5, 20)]):
+        rows = ORDERED[begin:end]
+        step = walk.step(make_page([], f"{page}"), rows, commits(rows, late_s if end == 20 else 0))
+        assert step == Step(WalkState.GOES_ON, None)
+    assert walk.step(make_page([]), [EPOCH], commits([EPOCH])).proven_until == EPOCH + 3_600
+
+
+@pytest.mark.parametrize("at_the_border", [False, True])
+def test_a_row_committed_before_one_in_front_of_it_shows_the_order(at_the_border: bool) -> None:
+    """A late row stands where its round does, on the same page as the next or at the end of one: so rounds decide."""
+    walk = make_walk()
+    first = commits(ORDERED[:5], 3_000 if at_the_border else 0)
+    late = Commits(v6_time(EPOCH), v6_time(EPOCH + 3_000), in_order=False)
+    assert walk.step(make_page([], "a"), ORDERED[:5], first).proven_until is None
+    second = commits(ORDERED[5:]) if at_the_border else late
+    assert walk.step(make_page([], "b"), ORDERED[5:], second).proven_until == ORDERED[-1]
+    third = [ORDERED[-1] + 60]
+    assert walk.step(make_page([], "c"), third, commits(third)).proven_until == third[0], "it stays shown"
 
 
 def test_single_rows_prove_together() -> None:
