@@ -36,9 +36,9 @@ layers: .venv/.dev-is-ready ## who may import whom
 bench: .venv/.dev-is-ready ## how fast, on this machine
 	@exec $(PY) -m tests.bench
 
-simulate-days: .venv/.dev-is-ready ## days of collecting on virtual time, all of it from a seed (DAYS=30 SEED=1 SEEDS=20 WORKERS=3)
+simulate-days: .venv/.dev-is-ready ## days of collecting on virtual time, all of it from a seed (DAYS=30 SEED=1 SEEDS=20 WORKERS=3 JOBS=1)
 	@exec $(PY) -m tests.simulation --days $(or $(DAYS),30) $(if $(SEED),--seed $(SEED)) --seeds $(or $(SEEDS),1) \
-		$(if $(WORKERS),--workers $(WORKERS))
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(JOBS),--jobs $(JOBS))
 
 takeover: .venv/.dev-is-ready ## how soon other workers take over from one that is killed
 	@exec $(PY) -m tests.takeover

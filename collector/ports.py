@@ -27,10 +27,17 @@ they were committed when it was called; the last argument: identities are page r
 
 @dataclass(frozen=True, slots=True)
 class BackfillPorts:
-    """What backfill needs of the outside, of one shard."""
+    """What backfill needs of the outside, of one shard.
+
+    Args:
+        letters: see there.
+        published: see there.
+        look_every_s: how soon a request is noticed, seconds; one question to a broker each time.
+    """
 
     letters: Letters
     published: PublishedIds
+    look_every_s: float = 3.0
 
 
 class Source(Protocol):

@@ -33,9 +33,6 @@ from collector.organization.memory import AccountGroupMemory, OrganizationMemory
 from collector.organization.settings import Observer, OrganizationSettings
 from collector.ports import BackfillPorts, Publish
 
-LOOK_S = 3.0
-"""How soon a request is noticed; one question to a broker each time."""
-
 PREPARE_S = 0.5
 """How soon the next walk of a job is prepared while one runs."""
 
@@ -124,16 +121,16 @@ class Backfill:
         while True:
             try:
                 if self._monotonic() >= look_at:
-                    look_at = MonoS(self._monotonic() + LOOK_S)
+                    look_at = MonoS(self._monotonic() + self._ports.look_every_s)
                     await self._look(publish)
                 await self._prepare(aids(), publish)
             except CollectorError as error:
                 if self._gate.draining:
                     await self._gate.pause(0.0)
                 self._observer.failed(None, SourceError(str(error)), "backfill")
-                await self._gate.pause(LOOK_S)
+                await self._gate.pause(self._ports.look_every_s)
             running = self._memory().jobs.current is not None
-            await self._gate.pause(PREPARE_S if running else LOOK_S)
+            await self._gate.pause(PREPARE_S if running else self._ports.look_every_s)
 
     # --- requests and jobs --------------------------------------------------------------------------------------
 

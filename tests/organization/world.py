@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, TypeVar
 
 import anyio
@@ -40,8 +41,24 @@ def run(main: Callable[[], Awaitable[T]], seed: int = 0) -> T:
     """Run on trio with a clock that jumps when everybody sleeps. The scheduler is pinned: one seed is one run."""
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[attr-defined]
     trio._core._run._r.seed(seed)  # type: ignore[attr-defined]
-    options = {"clock": MockClock(autojump_threshold=0)}
+    options = {"clock": _jumping_clock()}
     return anyio.run(main, backend="trio", backend_options=options)
+
+
+def _jumping_clock() -> MockClock:
+    """A clock that does nothing but jump, and asks no real clock for that: a month asks it a hundred million times."""
+    clock = MockClock(autojump_threshold=0)
+    virtual = 0.0
+
+    def jump() -> None:
+        nonlocal virtual
+        deadline = trio._core._run.GLOBAL_RUN_CONTEXT.runner.deadlines.next_deadline()
+        if virtual < deadline < inf:
+            virtual = deadline
+
+    clock.current_time = lambda: virtual  # type: ignore[method-assign]
+    clock._autojump = jump  # type: ignore[method-assign]
+    return clock
 
 
 @dataclass(slots=True)

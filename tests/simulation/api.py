@@ -7,10 +7,13 @@ API. It keeps its own books about what it refused, because it alone knows why.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+from operator import attrgetter
 from random import Random
 from typing import Any, NamedTuple
 
@@ -49,6 +52,8 @@ class Order(StrEnum):
     OLDEST_FIRST = "oldest first"
     NEWEST_FIRST = "newest first"
     SHUFFLED = "shuffled"
+    COMMITTED = "as they were committed"  # in date order to the eye, and the late ones at the end
+    NONE = "in no order"  # another one in each walk
 
 
 class Paging(StrEnum):
@@ -84,6 +89,7 @@ class _Cursor(NamedTuple):
     paging: Paging
     place: Any
     made: float
+    walk: int
 
 
 @dataclass(slots=True)
@@ -142,6 +148,7 @@ class SimulatedApi:
         page_rows: rows a page holds at most.
         by_round: whether ranges select on the round instead of on the date.
         anchored: whether a quota window begins with its first request.
+        retention_s: how long after their date sessions are shown.
     """
 
     def __init__(
@@ -158,9 +165,10 @@ class SimulatedApi:
         by_round: bool = False,
         anchored: bool = False,
         form: RowForm = V6_ROW_FORM,
+        retention_s: float = math.inf,
     ) -> None:
-        self.name, self.aids, self.page_rows = name, aids, page_rows
-        self.archives = {aid: Archive(by_round, [s for s in sessions if s.aid == aid]) for aid in aids}
+        self.name, self.aids, self.page_rows, self.retention_s = name, aids, page_rows, retention_s
+        self.archives = {aid: Archive(by_round, [s for s in sessions if s.aid == aid], retention_s) for aid in aids}
         self.switches = Switches()
         self.quota = QuotaServer(limit, anchored=anchored)
         self.usual_limit = limit
@@ -168,6 +176,10 @@ class SimulatedApi:
         self.fingerprint = "first"
         # What it saw, for the comparison at the end.
         self.requests = self.pages = self.refused = 0
+        self.pages_by_order: Counter[Order] = Counter()
+        self.asked_before: list[
+            tuple[str, float, int, int]
+        ] = []  # backfills: job, when asked for, first and last second
         self.first_windows: dict[str, tuple[float, int]] = {}  # aid -> when first asked for, and from where on
         self.finished: dict[str, float] = {}  # aid -> when a last page was served
         self.unexplained: list[str] = []
@@ -226,7 +238,9 @@ class SimulatedApi:
         finally:
             self._walks[walk] -= 1
         first, start = self.first_windows.get(request.aid, (server_time(), request.window.start))
-        self.first_windows[request.aid] = (first, min(start, request.window.start))
+        if not self.asked_before:  # later a window may be older than what was promised by itself
+            start = min(start, request.window.start)
+        self.first_windows[request.aid] = (first, start)
         return self._page(request, answer)
 
     # --- answers ----------------------------------------------------------------------------------------------------
@@ -360,13 +374,14 @@ class SimulatedApi:
         if self._rng.random() < off.wrong_group_share:
             aid = next((other for other in self.aids if other != aid), aid)
         if request.continuation is None:
-            cursor = _Cursor(off.order, off.paging, None, now)
+            cursor = _Cursor(off.order, off.paging, None, now, self.pages)
         else:
             cursor = self._cursors[request.continuation]
         rows = self.archives[aid].visible(request.window.start, request.window.end, now)
         if aid != request.aid:  # only ids that name their account group can give it away
             rows = [s for s in rows if s.identifier[0].isdigit() and not s.versions[0].broken]
-        rows = _ordered(rows, cursor.order)
+        if len(rows) > 1:
+            rows.sort(key=_sort_key(cursor))
         begin = _begin(rows, cursor)
         here = rows[begin : begin + self.page_rows]
         continuation = None
@@ -375,6 +390,7 @@ class SimulatedApi:
         else:
             self.finished[request.aid] = anyio.current_time()
         self.pages += 1
+        self.pages_by_order[cursor.order] += 1
         versions = [session.row_at(now) for session in here]
         self._trace.add(f"{self.name}: {aid} gets {len(here)} of {len(rows)} rows from {begin}")
         return Page(
@@ -390,7 +406,7 @@ class SimulatedApi:
             return before
         self._made += 1
         continuation = f"cursor-{self._made}"
-        place = offset if cursor.paging is Paging.OFFSET else _sort_key(last, cursor.order)
+        place = offset if cursor.paging is Paging.OFFSET else _sort_key(cursor)(last)
         self._cursors[continuation] = cursor._replace(place=place, made=server_time())
         if len(self._cursors) > 1_000:
             for old in list(self._cursors)[:500]:
@@ -408,19 +424,22 @@ def _begin(rows: list[Session], cursor: _Cursor) -> int:
         return 0
     if cursor.paging is Paging.OFFSET:
         return min(int(cursor.place), len(rows))
-    return sum(_sort_key(session, cursor.order) <= cursor.place for session in rows)
+    return bisect_right(rows, cursor.place, key=_sort_key(cursor))
 
 
-def _sort_key(session: Session, order: Order) -> tuple[int, str]:
-    if order is Order.OLDEST_FIRST:
-        return session.round_id, session.identifier
-    if order is Order.NEWEST_FIRST:
-        return -session.round_id, session.identifier
-    return 0, blake2b(session.identifier.encode(), digest_size=8).hexdigest()
+_SORT_KEYS: dict[Order, Callable[[Session], Any]] = {
+    Order.OLDEST_FIRST: attrgetter("oldest"),
+    Order.NEWEST_FIRST: attrgetter("newest"),
+    Order.SHUFFLED: attrgetter("shuffled"),
+    Order.COMMITTED: attrgetter("by_commit"),
+}
 
 
-def _ordered(rows: list[Session], order: Order) -> list[Session]:
-    return sorted(rows, key=lambda session: _sort_key(session, order)) if len(rows) > 1 else rows
+def _sort_key(cursor: _Cursor) -> Callable[[Session], Any]:
+    if cursor.order is Order.NONE:
+        salt = cursor.walk.to_bytes(8, "big")
+        return lambda session: blake2b(session.identifier.encode(), digest_size=8, salt=salt).digest()
+    return _SORT_KEYS[cursor.order]
 
 
 def _told(request: PageRequest) -> str:

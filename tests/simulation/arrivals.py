@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from random import Random
 from typing import Any
 
 from collector.core.windows import ROUND_S
-from tests.core.pages import EPOCH, v6_row
+from tests.core.pages import EPOCH, v6_row, v6_time
 
 DAY_S = 86_400.0
 
@@ -44,6 +46,16 @@ class Session:
     date: int
     round_id: int
     versions: list[Version]
+    # Where it stands in each order of rows, made once: every page sorts.
+    oldest: tuple[int, str] = field(init=False)
+    newest: tuple[int, str] = field(init=False)
+    shuffled: str = field(init=False)
+    by_commit: tuple[float, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.oldest, self.newest = (self.round_id, self.identifier), (-self.round_id, self.identifier)
+        self.shuffled = blake2b(self.identifier.encode(), digest_size=8).hexdigest()
+        self.by_commit = (self.committed, self.identifier)
 
     @property
     def committed(self) -> float:
@@ -66,10 +78,12 @@ class Archive:
     Args:
         by_round: whether the API selects on the round instead of on the date.
         sessions: all of them, in any order.
+        retention_s: how long after their date they are shown.
     """
 
     by_round: bool
     sessions: list[Session]
+    retention_s: float = math.inf
     _keys: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,7 +93,14 @@ class Archive:
     def visible(self, start: int, end: int, now: float) -> list[Session]:
         """What the API shows of a closed range at ``now``, oldest first."""
         first, last = bisect_left(self._keys, start), bisect_right(self._keys, end)
-        return [session for session in self.sessions[first:last] if session.versions[0].since <= now]
+        kept_from = now - self.retention_s
+        return [s for s in self.sessions[first:last] if s.versions[0].since <= now and s.date >= kept_from]
+
+    def since(self, date: float) -> Iterator[Session]:
+        """All sessions from a date on."""
+        for session in self.sessions[bisect_left(self._keys, date - ROUND_S) :]:
+            if session.date >= date:
+                yield session
 
     def _key(self, session: Session) -> int:
         return session.round_id if self.by_round else session.date
@@ -161,7 +182,8 @@ def _session(aid: str, number: int, time_s: float, late_s: float, climate: Clima
     round_id = date // ROUND_S * ROUND_S
     identifier = f"{aid:0>5}:{round_id}:s{number:07}" if rng.random() < 0.97 else f"other-{aid}-{number}"
     committed = date + late_s
-    row = v6_row(identifier, date, round_id, agentId=f"agent-{number % 97}", version=0)
+    committed_text = v6_time(committed)
+    row = v6_row(identifier, date, round_id, agentId=f"agent-{number % 97}", committed=committed_text, version=0)
     versions = [Version(committed, row)]
     chance = rng.random()
     if chance < climate.broken_share:

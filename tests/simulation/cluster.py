@@ -20,6 +20,7 @@ from random import Random
 
 import anyio
 
+from collector.core.backfill_jobs import Letter
 from collector.core.model import Publication, Record
 from collector.errors import Fenced, PublishFailed, RecordsRejected
 from tests.simulation.process import Process
@@ -68,6 +69,7 @@ class _Shard:
     """One transactional id and its partition of the state topic."""
 
     epoch: int = 0
+    place: str = ""  # where the owner runs
     open: _Transaction | None = None
     barrier: str | None = None
     state: dict[str, bytes] = field(default_factory=dict)
@@ -98,6 +100,8 @@ class FakeCluster:
         self.reached: Callable[[FakeSink, Step], None] = lambda sink, step: None
         self.away_until = 0.0
         self.opened = self.read_again = self.transactions = self.failures = self.fencings = self.refusals = 0
+        self.restored = self.take_overs = self.tombstones = 0
+        self.letters: dict[int, list[Letter]] = {}  # what was written to the owner of a shard
 
     def state_of(self, shard: int) -> dict[str, bytes]:
         """The committed state of a shard."""
@@ -114,10 +118,12 @@ class FakeCluster:
             if self.away_until > anyio.current_time():
                 raise PublishFailed("the broker does not answer")
 
-    def take_over(self, shard: int) -> int:
+    def take_over(self, shard: int, place: str = "") -> int:
         """InitProducerId: fence whoever was before, and end its transaction."""
         self._decide(shard)
         owned = self._shards.setdefault(shard, _Shard())
+        self.take_overs += owned.epoch > 0 and owned.place != place
+        owned.place = place
         owned.epoch += 1
         owned.open = None
         self.opened += 1
@@ -153,6 +159,7 @@ class FakeCluster:
         if owned.barrier != barrier:
             self.fencings += 1
             raise Fenced("fenced: a newer owner has written its barrier")
+        self.restored += 1
         return dict(owned.state)
 
     # --- what happens at the broker -----------------------------------------------------------------------------
@@ -186,7 +193,7 @@ class FakeCluster:
         records, changes = transaction.publication.records, transaction.publication.changes
         for key, value in changes:
             if value is None:
-                owned.state.pop(key, None)
+                self.tombstones += owned.state.pop(key, None) is not None
             else:
                 owned.state[key] = value
         self.transactions += transaction.barrier is None
@@ -218,7 +225,7 @@ class FakeSink:
         self.phase = UNKNOWN  # until it is known
         await self.cluster.exchange(self.process, START_TIMEOUT_S)
         self._reach(Step.TAKING_OVER)
-        self._epoch = self.cluster.take_over(self.shard)
+        self._epoch = self.cluster.take_over(self.shard, self.process.name.partition(".")[0])
         self._reach(Step.EPOCH_BUMPED)
         barrier = f"{self.shard}/{self._epoch}"
         await self._transact(Publication((), ()), barrier)

@@ -46,16 +46,35 @@ class Phase:
     end: float
 
 
+ABSENCE_DAYS_MIN = 10.0
+"""Runs of so many days have a phase with nobody there for longer than the API keeps sessions, or for days."""
+
+BACKFILL_DAYS_MIN = 2.0
+"""In shorter runs nobody asks for a backfill."""
+
+
 def make_plan(days: float, workers: int, shards: list[int], apis: list[SimulatedApi], rng: Random) -> list[Phase]:
     """Phases that fill the days."""
     phases: list[Phase] = []
+    wishes = Random(rng.random()) if days >= BACKFILL_DAYS_MIN else None
+    absent_at = rng.uniform(0.2, 0.7) * days * DAY_S if days >= ABSENCE_DAYS_MIN else None
     start, end = FIRST_CALM_S, days * DAY_S
     phases.append(Phase(make_start(shards, rng), FIRST_CALM_S - 900.0, FIRST_CALM_S))
     while end - start > CALM_S + HOUR_S:
         calm_from = min(start + rng.uniform(2.0, 14.0) * HOUR_S, end - CALM_S)
         if end - (calm_from + CALM_S) < CALM_S + HOUR_S:
             calm_from = end - CALM_S
+        absent_s = 0.0
+        if absent_at is not None and start >= absent_at:
+            absent_at, absent_s = None, _absence_s(apis, rng)
         faults = sorted(_trouble(start, calm_from, workers, shards, apis, rng), key=lambda fault: fault.at)
+        if wishes is not None:
+            faults = sorted([*faults, *_wishes(start, calm_from, apis, wishes)], key=lambda fault: fault.at)
+        if absent_s:
+            faults.extend(_downtime(calm_from, absent_s, rng))
+            faults.extend(_hard_morning(calm_from + absent_s - 1.0, shards, apis, rng))
+            faults.sort(key=lambda fault: fault.at)
+            calm_from += absent_s + HOUR_S
         phases.append(Phase(faults, calm_from, calm_from + CALM_S))
         start = calm_from + CALM_S
     return phases
@@ -89,6 +108,23 @@ def _trouble(
         at = rng.uniform(start, end)
         yield from _downtime(at, down_s, rng)
         yield from _hard_morning(min(at + down_s, end) - 1.0, shards, apis, rng)
+
+
+def _absence_s(apis: list[SimulatedApi], rng: Random) -> float:
+    """Longer than the API keeps sessions, where that is days."""
+    kept_s = min(api.retention_s for api in apis)
+    return (kept_s if kept_s <= 4 * DAY_S else 2 * DAY_S) + rng.uniform(2.0, 12.0) * HOUR_S
+
+
+def _wishes(start: float, end: float, apis: list[SimulatedApi], rng: Random) -> Iterator[Fault]:
+    """Operators ask for ranges: what was collected just now, long ago, or never."""
+    if rng.random() < 0.4:
+        api, at = rng.choice(apis), rng.uniform(start, end)
+        begin = at - rng.choice([2.0, 8.0, 40.0, 100.0]) * HOUR_S * rng.uniform(0.5, 1.5)
+        last = min(at - 60.0, begin + rng.uniform(0.5, 8.0) * HOUR_S)
+        job, share = f"job-{int(at)}", rng.choice([0.2, 0.5])
+        text = f"{api.name}: a backfill of {clock(begin)} to {clock(last)} is asked for, {job}"
+        yield Fault(at, text, lambda stage: stage.ask(api, job, begin, last, share))
 
 
 def _kafka(at: float, workers: int, shards: list[int], apis: list[SimulatedApi], rng: Random) -> Iterator[Fault]:

@@ -6,24 +6,35 @@ Rule: everything random comes from the seed, the clock jumps, the scheduler is p
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
+from unittest.mock import patch
 
 import anyio
 from structlog.testing import capture_logs
 
+from collector import shard
+from collector.core import watchdog
+from collector.core.ledger_record import decode
+from collector.core.model import Lane
 from collector.core.progress import ProgressSettings
 from collector.core.windows import Sweep
+from collector.organization import gate, loop
 from collector.service.assembly import shard_of
-from tests.core.pages import make_collector
+from tests.core.pages import EPOCH, make_collector
 from tests.organization.world import run as run_on_virtual_time
-from tests.simulation.api import SimulatedApi
+from tests.simulation import worker
+from tests.simulation.api import Order, SimulatedApi
 from tests.simulation.arrivals import DAY_S, Climate, Session, make_sessions
 from tests.simulation.cluster import FakeCluster
-from tests.simulation.faults import Phase, make_plan
+from tests.simulation.faults import ABSENCE_DAYS_MIN, CALM_S, Phase, make_plan
 from tests.simulation.stage import Stage
 from tests.simulation.trace import Trace, clock
 from tests.simulation.truth import (
+    SETTLED_S,
     SWEEP_EVERY_S,
     PromiseBroken,
     Reader,
@@ -36,12 +47,12 @@ from tests.simulation.worker import OrganizationPlan, Parts
 SHARDS = 4
 NAMES = ("acme", "globex", "initech", "umbrella")
 WORKERS_MAX = 4
-POLLS_FIRST_DAY, POLLS_A_DAY = 500, 800
-POLL_INTERVAL_MIN_S = 60.0
+POLLS_FIRST_DAY, POLLS_A_DAY, POLLS_A_DAY_OF_A_MONTH = 400, 600, 250
+POLL_INTERVAL_MIN_S, POLL_INTERVAL_MAX_S = 60.0, 1_200.0
 """How often account groups are polled: so that a day takes seconds and a month a minute or two."""
 
-SETTLED_S = 1_800.0
-"""What was shown this long before a checkpoint must be readable there, and every account group was visited since."""
+LONG_DAYS = 7.0
+"""From so many days on a day has fewer polls, pages and sessions."""
 
 PLAN_LINES_SHOWN = 40
 TRACE_LINES_SHOWN = 60
@@ -85,7 +96,8 @@ def simulate(scenario: Scenario) -> Outcome:
     simulation = _Simulation(scenario)
     outcome = Outcome(scenario)
     try:
-        with capture_logs():  # they tell people what the trace tells too
+        # Logs tell people what the trace tells too.
+        with capture_logs(), _looks_rarely() if scenario.days >= LONG_DAYS else nullcontext():
             run_on_virtual_time(simulation.main, scenario.seed)
     except (Exception, BaseExceptionGroup, PromiseBroken) as error:
         outcome.broken = simulation.report(_first(error))
@@ -94,28 +106,48 @@ def simulate(scenario: Scenario) -> Outcome:
     return outcome
 
 
+@contextmanager
+def _looks_rarely() -> Iterator[None]:
+    """Nobody looks again whether something was missed but rarely: that is most of the work of a month.
+
+    What needs such a look to go on hangs for longer than without: nothing gets easier.
+    """
+    with (
+        patch.object(gate, "LOOK_AGAIN_S", 600.0),
+        patch.object(loop, "LOOK_AGAIN_S", 600.0),
+        patch.object(loop, "LIST_EVERY_S", 900.0),
+        patch.object(shard, "LOOK_EVERY_S", 60.0),
+        patch.object(watchdog, "LOOK_EVERY_S", 60.0),
+        patch.object(worker, "LOOK_EVERY_S", 600.0),
+    ):
+        yield
+
+
 class _Simulation:
     """Everything of one run."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self.trace = Trace()
-        rng = Random(f"scene {scenario.seed}")
+        rng, more = Random(f"scene {scenario.seed}"), Random(f"more of scene {scenario.seed}")
         days = scenario.days
+        # In short runs nobody is away for long enough.
+        self._retention_s = int(more.choice([2.0, 3.0, 30.0]) * DAY_S) if days >= ABSENCE_DAYS_MIN else 30 * DAY_S
         self._progress = ProgressSettings(
             initial_lookback_s=rng.choice([3_600, 7_200]),
             overlap_s=rng.choice([600, 1_800, 3_600]),
             late_horizon_s=rng.choice([6, 24]) * 3_600,
             overlap_max_s=3_600,
-            sweeps=(Sweep(3_600, 900), Sweep(None, SWEEP_EVERY_S)),
+            sweeps=(Sweep(3_600, 900 if days < LONG_DAYS else 1_800), Sweep(None, SWEEP_EVERY_S)),
+            api_retention_s=int(self._retention_s),
         )
         groups = [
-            [str(100 * number + group) for group in range(rng.randint(1, 5))]
+            [str(100 * number + group) for group in range(rng.randint(1, 5 if days < LONG_DAYS else 3))]
             for number in range(1, 1 + rng.randint(2, len(NAMES)))
         ]
         # Requests cost most of a run's time: a month is polled less often than a day.
-        polls = (POLLS_FIRST_DAY + POLLS_A_DAY * days) / days
-        poll_interval_s = max(POLL_INTERVAL_MIN_S, DAY_S * sum(map(len, groups)) / polls)
+        polls = (POLLS_FIRST_DAY + (POLLS_A_DAY if days < LONG_DAYS else POLLS_A_DAY_OF_A_MONTH) * days) / days
+        poll_interval_s = min(max(POLL_INTERVAL_MIN_S, DAY_S * sum(map(len, groups)) / polls), POLL_INTERVAL_MAX_S)
         self._apis: list[SimulatedApi] = []
         plans, everything = [], []
         for name, aids in zip(NAMES, groups, strict=False):
@@ -129,11 +161,18 @@ class _Simulation:
             )
         self.workers = scenario.workers or rng.randint(1, WORKERS_MAX)
         self._cluster = FakeCluster(Random(f"cluster {scenario.seed}"), self.trace)
-        self._reader = Reader(self._apis, everything, self.trace)
+        self._reader = Reader(self._apis, everything, self.trace, self._progress.overlap_s)
         self._cluster.readers.append(self._reader.read)
         self._parts = Parts(
-            self._cluster, plans, make_collector(), self.trace, Random(f"workers {scenario.seed}"), SHARDS
+            self._cluster,
+            plans,
+            make_collector(),
+            self.trace,
+            Random(f"workers {scenario.seed}"),
+            SHARDS,
+            self._reader.published,
         )
+        self._befell: Counter[str] = Counter()
         self._plan: list[Phase] = []
         self._now = 0.0
         self._checkpoints = 0
@@ -143,18 +182,20 @@ class _Simulation:
         self, name: str, aids: list[str], share: float, pace: float, rng: Random
     ) -> tuple[SimulatedApi, list[Session]]:
         climate = Climate(
-            sessions_per_day=rng.choice([200.0, 600.0, 1_500.0]) * (1.0 if self._scenario.days > 7 else 2.0),
+            sessions_per_day=rng.choice([200.0, 600.0, 1_500.0]) * (0.5 if self._scenario.days >= LONG_DAYS else 2.0),
             late_share=rng.choice([0.05, 0.3]),
             overlap_s=self._progress.overlap_s,
             late_horizon_s=self._progress.late_horizon_s,
         )
-        history_s = float(self._progress.initial_lookback_s)
+        # Some hours of it are never promised: backfills may ask for them.
+        history_s = float(self._progress.initial_lookback_s) + (12 * 3_600.0 if self._scenario.days >= 2 else 0.0)
         a_minute = climate.sessions_per_day / DAY_S * 60.0
-        page_rows = max(5, int(a_minute * climate.overlap_s / 60.0 * rng.choice([0.3, 1.0, 3.0])))
+        page_rows = int(a_minute * climate.overlap_s / 60.0 * rng.choice([0.3, 1.0, 3.0]))
+        page_rows = max(5 if self._scenario.days < LONG_DAYS else 25, page_rows)
         # Pages a minute: polls, what their overlap shows, and walks of the last hour and of the whole horizon now and
         # then. A quota that is never enough proves nothing.
         again = a_minute * (60.0 / 15.0 + climate.late_horizon_s / 3_600.0)
-        pages = 2.0 * pace + (pace / len(aids) * a_minute * climate.overlap_s / 60.0 + again) / page_rows
+        pages = 2.0 * pace + (pace / len(aids) * a_minute * 3_600.0 / 60.0 + again) / page_rows
         sessions = make_sessions(aids, self._scenario.days, history_s, climate, rng)
         api = SimulatedApi(
             name,
@@ -167,13 +208,17 @@ class _Simulation:
             page_rows=page_rows,
             by_round=rng.random() < 0.5,
             anchored=rng.random() < 0.5,
+            retention_s=self._retention_s,
         )
+        more = Random(f"order of {name} {self._scenario.seed}")
+        api.switches.order = more.choice([Order.OLDEST_FIRST, Order.OLDEST_FIRST, *Order])
         return api, sessions
 
     async def main(self) -> None:
         """Phase after phase; ends at the last checkpoint."""
         seed = self._scenario.seed
         stage = Stage(self._parts, self.workers, Random(f"fates {seed}"))
+        self._befell = stage.done
         shards = sorted({plan.shard for plan in self._parts.organizations})
         self._plan = make_plan(self._scenario.days, self.workers, shards, self._apis, Random(f"plan {seed}"))
         async with anyio.create_task_group() as tasks:
@@ -204,34 +249,54 @@ class _Simulation:
             require_visited(api, now - SETTLED_S)
             lead_s = stage.leads_s.get(api.name, 0.0)
             self._reader.require_nothing_missing(api, self._progress, lead_s, now - SETTLED_S)
+            state = self._cluster.state_of(shard_of(api.name, SHARDS))
+            self._reader.require_loss_told(api, state)
+            self._reader.require_backfilled(api, state, EPOCH + now - CALM_S)
             require_quota_kept(api)
-        for shard in stage.group.shards:
-            state = self._cluster.state_of(shard)
-            on_it = [plan.api for plan in self._parts.organizations if plan.shard == shard]
+        for number in stage.group.shards:
+            state = self._cluster.state_of(number)
+            on_it = [plan.api for plan in self._parts.organizations if plan.shard == number]
             require_state_bounded(state, on_it, self._progress)
             self._state_keys = max(self._state_keys, len(state))
             self._state_bytes = max(self._state_bytes, sum(map(len, state.values())))
+        self._reader.passed()
 
     def figures(self) -> dict[str, int]:
         """What a run came to."""
-        apis, cluster = self._apis, self._cluster
+        apis, cluster, walks = self._apis, self._cluster, self._parts.walks
+        orders = Counter[Order]()
+        for api in apis:
+            orders += api.pages_by_order
         return {
             "checkpoints": self._checkpoints,
             "workers": self.workers,
             "sessions": len(self._reader.sessions),
             "events": self._reader.events.total(),
+            "late": self._reader.late,
             "dead_letters": self._reader.letters.total(),
+            **{lane.replace("-", "_"): walks[lane] for lane in Lane},
+            **{f"pages_{order.name.lower()}": orders[order] for order in Order},
+            "backfills_done": len(self._reader.jobs_done),
+            "lost_ranges": self._lost_ranges(),
             "requests": sum(api.requests for api in apis),
             "429": sum(api.refused for api in apis),
             "transactions": cluster.transactions,
             "failed": cluster.failures,
             "fenced": cluster.fencings,
             "starts": self._parts.starts,
+            **{kind: self._befell[kind] for kind in ("kills", "stops", "freezes", "downtimes")},
+            "take_overs": cluster.take_overs,
+            "restores": cluster.restored,
+            "tombstones": cluster.tombstones,
             "faults": sum(len(phase.faults) for phase in self._plan),
             "state_keys": self._state_keys,
             "state_bytes": self._state_bytes,
             "lines": self.trace.count,
         }
+
+    def _lost_ranges(self) -> int:
+        states = [self._cluster.state_of(number) for number in range(SHARDS)]
+        return sum(len(decode(v).lost) for state in states for k, v in state.items() if k.startswith("progress/"))
 
     def report(self, error: BaseException) -> str:
         """Everything that is needed to understand a failure, and to see it again."""

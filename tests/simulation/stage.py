@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from random import Random
 
 import anyio
 from anyio.abc import TaskGroup
 
-from tests.simulation.api import Order, Paging, SimulatedApi
+from collector.core.backfill import BackfillRequest
+from collector.core.backfill_jobs import Letter
+from tests.core.pages import EPOCH
+from tests.simulation.api import Order, Paging, SimulatedApi, server_time
 from tests.simulation.cluster import FakeSink, Fate, Step
 from tests.simulation.worker import FakeGroup, Parts, Worker
 
@@ -37,6 +40,7 @@ class Stage:
         self.workers = [Worker(f"worker-{number}", parts) for number in range(workers)]
         self.group = FakeGroup(sorted({plan.shard for plan in parts.organizations}), parts.trace)
         self.leads_s: dict[str, float] = {}
+        self.done: Counter[str] = Counter()  # what befell workers, by kind
         # All other mutable state: until when workers stay down, and which faults are set.
         self._rng = rng
         self._down_until = [0.0] * workers
@@ -84,15 +88,18 @@ class Stage:
         """SIGKILL, and a start after a while."""
         self._stay_down(number, down_s)
         self._killed[number] = True
+        self.done["kills"] += self.workers[number].process is not None
         self.workers[number].kill()
 
     def stop(self, number: int, down_s: float) -> None:
         """SIGTERM, and a start after a while."""
         self._stay_down(number, down_s)
+        self.done["stops"] += self.workers[number].process is not None
         self.workers[number].stop()
 
     def all_down(self, down_s: float, *, killed: bool) -> None:
         """A long downtime of everything."""
+        self.done["downtimes"] += 1
         for number in range(len(self.workers)):
             (self.kill if killed else self.stop)(number, down_s)
 
@@ -100,6 +107,7 @@ class Stage:
         """The process stands still, the group takes it for dead, and then it goes on."""
         worker = self.workers[number]
         if worker.process is not None and self._tasks is not None:
+            self.done["freezes"] += 1
             worker.process.freeze(frozen_s)
             self.group.leave(worker, self._tasks, missed=True)
             self._tasks.start_soon(self._thaw, worker, worker.process.name, frozen_s)
@@ -149,6 +157,14 @@ class Stage:
     def reorder(self, api: SimulatedApi, order: Order, paging: Paging) -> None:
         """Walks that begin from now on see rows in another order."""
         api.switches.order, api.switches.paging = order, paging
+
+    def ask(self, api: SimulatedApi, job: str, start: float, end: float, share: float) -> None:
+        """An operator wants a range, virtual seconds."""
+        now, first, last = server_time(), EPOCH + int(start), EPOCH + int(end)
+        request = BackfillRequest(job, api.name, first, last, None, share, now)
+        api.asked_before.append((job, now, first, last))
+        shard = next(plan.shard for plan in self.parts.organizations if plan.api is api)
+        self.parts.cluster.letters.setdefault(shard, []).append(Letter(request.key, request.to_bytes(), now))
 
     # --- what the cluster asks --------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ clock and the group are ours. A worker that is killed leaves nothing behind but 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -14,20 +15,25 @@ from typing import Any, cast
 import anyio
 from anyio.abc import TaskGroup
 
+from collector.core.backfill_jobs import Letter
 from collector.core.collect import PageCollector
 from collector.core.progress import ProgressSettings
 from collector.errors import OrganizationStalled, PublishFailed
 from collector.organization import Organization
+from collector.ports import BackfillPorts
 from collector.service.ownership import ShardKeeper
 from collector.shard import Shard
 from tests.organization.world import Diary, VirtualClock, make_settings
 from tests.simulation.api import SimulatedApi
-from tests.simulation.cluster import FakeCluster, FakeSink
+from tests.simulation.cluster import START_TIMEOUT_S, FakeCluster, FakeSink
 from tests.simulation.process import Killed, Process
 from tests.simulation.trace import Trace
 
 SESSION_TIMEOUT_S = 10.0
 """How long the group takes to miss a killed worker; one that leaves is replaced at once."""
+
+LOOK_EVERY_S = 120.0
+"""How soon a wish for a backfill is noticed: every three seconds would be most of a month's work."""
 
 REBALANCE_S = 1.5
 DRAIN_S = 120.0
@@ -56,18 +62,25 @@ class Parts:
     trace: Trace
     rng: Random
     shards: int
+    published: Callable[[str, int, int], set[str]] = lambda source, start, end: set()
     starts: int = 0
+    walks: Counter[str] = field(default_factory=Counter)  # finished ones, by lane
 
 
 class Reporter(Diary):
     """Both observers of one process: into the trace; a defect of our own code ends the simulation."""
 
-    def __init__(self, process: Process, trace: Trace) -> None:
+    def __init__(self, process: Process, parts: Parts) -> None:
         super().__init__()
-        self._name, self._process, self._trace = process.name, process, trace
+        self._name, self._process, self._trace, self._walks = process.name, process, parts.trace, parts.walks
 
     def walk_finished(self, walk: Any, progress: Any, duration_s: float) -> None:
-        """Too many to keep."""
+        """Counted: too many to keep."""
+        self._walks[walk.lane] += 1
+
+    def ranges_lost(self, aid: str, ranges: Any) -> None:
+        """Into the trace; what is durable of it is judged at checkpoints."""
+        self._trace.add(f"{self._name}: lost of account group {aid}: {[one[:3] for one in ranges]}")
 
     def failed(self, aid: str | None, error: Any, where: str) -> None:
         """Expected, and traced where it was made."""
@@ -188,7 +201,7 @@ class _Factory:
         """A new shard with its organizations."""
         parts, process = self.parts, self.process
         clock = VirtualClock(parts.rng.choice([0.0, 0.0, 90.0, -3_000.0]))
-        reporter = Reporter(process, parts.trace)
+        reporter = Reporter(process, parts)
         organizations = [
             Organization(
                 make_settings(
@@ -204,6 +217,7 @@ class _Factory:
                 clock=clock,
                 rng=Random(parts.rng.random()),
                 observer=reporter,
+                backfill=BackfillPorts(self._letters(number), self._published, LOOK_EVERY_S),
             )
             for plan in parts.organizations
             if plan.shard == number
@@ -216,6 +230,21 @@ class _Factory:
             monotonic=clock.monotonic,
             observer=reporter,
         )
+
+    def _letters(self, shard: int) -> Callable[[int | None], Any]:
+        cluster, process = self.parts.cluster, self.process
+
+        async def letters(offset: int | None) -> tuple[Sequence[Letter], int]:
+            await cluster.exchange(process, START_TIMEOUT_S)
+            written = cluster.letters.get(shard, [])
+            return written[offset or 0 :], len(written)
+
+        return letters
+
+    async def _published(self, source: str, start: int, end: int, by_page: bool) -> set[str]:
+        for _ in range(self.parts.rng.choice([1, 20])):  # reading takes time, and a broker may be away
+            await self.parts.cluster.exchange(self.process, START_TIMEOUT_S)
+        return self.parts.published(source, start, end)
 
 
 def _fingerprint(api: SimulatedApi) -> Callable[[], Any]:
