@@ -104,6 +104,8 @@ class BudgetMachine(RuleBasedStateMachine):
         self.in_flight.remove(request)
         assert request.answer is not None
         status, quota, date = request.answer
+        # As with a lost one: a probe that was counted, and its answer does not say so.
+        self.unsteady = self.unsteady or (quota is None and self.budget.limit is None)
         self.budget.answered(request.sent, status, quota, date, self.mono)
         if status == 429:
             # The true reset: `Date` has whole seconds, so what one answer tells may be a second more than the truth.
