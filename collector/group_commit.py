@@ -125,10 +125,12 @@ class GroupCommit:
             for publication in publications:
                 records.extend(publication.records)
                 changes.extend(publication.changes)
+                publication.records.clear()
+            count = len(records)
             self.under_way = [publication.owner for publication in publications]
             with _give_up_after(self._deadlines.publish_s, "commit"):
                 await self._sink.publish(Publication(records, changes))
-            self._committed(len(records), self.under_way)
+            self._committed(count, self.under_way)
             for waiting in group:
                 waiting.committed.set()
             if self._sink.worn_out:

@@ -75,7 +75,7 @@ class Sink(Protocol):
         """
 
     async def publish(self, publication: Publication) -> None:
-        """Make all of a publication durable, or nothing.
+        """Make all of a publication durable, or nothing. May use its records up.
 
         Raises:
             PublishFailed: the outcome is unknown; the sink is unusable.

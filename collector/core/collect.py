@@ -47,7 +47,7 @@ class Collected:
     """One page, ready to be published.
 
     Args:
-        records: events, then dead letters.
+        records: events, then dead letters; none any more once they were published.
         marks: what the page's rows are remembered by.
         events: how many of the records are events.
         revisions: how many of the events are another content of a published session.
@@ -63,7 +63,7 @@ class Collected:
         belongs_elsewhere: the page has rows and every one names another account group: nothing may be published.
     """
 
-    records: Sequence[Record]
+    records: list[Record]
     marks: Marks
     events: int
     revisions: int

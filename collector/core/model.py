@@ -171,10 +171,12 @@ class Owner(NamedTuple):
 class Publication(NamedTuple):
     """What becomes durable together or not at all: records, and the state that says they were sent.
 
-    ``owner`` is the account group whose page it is; None for the joined publications of several.
+    ``owner`` is the account group whose page it is; None for the joined publications of several. Publishing uses
+    ``records`` up: the list is emptied once they stand elsewhere, because the events of a page are a megabyte and
+    nobody needs them while their commit is under way; after a failure the page is fetched again.
     """
 
-    records: Sequence[Record]
+    records: list[Record]
     changes: Sequence[StateChange]
     owner: Owner | None = None
 

@@ -138,6 +138,8 @@ class TransactionalSink:
     async def publish(self, publication: Publication) -> None:
         """Makes records and state durable in one transaction. A cancelled publish is a failed one.
 
+        Uses the records up, unless they are too large.
+
         Raises:
             RecordTooLarge: nothing was sent and the sink stays usable; turn the named records into dead letters.
             RecordsRejected: the broker will never take some of the records (see ``max.message.bytes``).
@@ -150,6 +152,8 @@ class TransactionalSink:
         batches = self._plan.batches(publication)
         if not batches:
             return
+        sent = len(publication.records) + len(publication.changes)
+        publication.records.clear()  # they stand in the batches; both at a time would be megabytes
         self._phase = _Phase.BUSY
         try:
             await self._transact(batches)
@@ -157,7 +161,7 @@ class TransactionalSink:
             self._phase = _Phase.FAILED
             raise
         self._phase = _Phase.READY
-        self._records_sent += len(publication.records) + len(publication.changes)
+        self._records_sent += sent
 
     async def read_again(self) -> dict[str, bytes]:
         """Reads the shard's state up to a new barrier of ours; nothing is published meanwhile.

@@ -146,7 +146,7 @@ class Backfill:
         """Make changes of jobs durable, and apply them. The lock is held."""
         if not changes:
             return
-        await publish(Publication((), [one.change for one in changes], Owner(self._settings.name, "")))
+        await publish(Publication([], [one.change for one in changes], Owner(self._settings.name, "")))
         for one in changes:
             self.apply(one)
 

@@ -243,6 +243,7 @@ class Walker:
                 if job is None:  # cancelled meanwhile
                     return WalkState.FINISHED
             recall = None if asked is None else asked.recall
+            recalled = [] if recall is None else collected.records.copy()  # publishing uses them up
             writes = group.seen.write(collected.marks if recall is None else recall.kept(collected.marks))
             expiry = group.seen.expire(advance.ledger.kept_from)
             changes = (*advance.changes, *writes.changes, *expiry.changes)
@@ -258,7 +259,7 @@ class Walker:
             else:  # how late these sessions were says nothing about today
                 self._backfill.apply(job)
             if recall is not None:
-                recall.published(collected.records)
+                recall.published(recalled)
         walk.arrivals += collected.events
         self._observer.published(walk, collected, group.progress, len(group.seen))
         return step.state
@@ -269,7 +270,7 @@ class Walker:
             advance = decide()
             if advance is None or not advance.changes:
                 return
-            await publish(Publication((), advance.changes, Owner(self._settings.name, aid)))
+            await publish(Publication([], advance.changes, Owner(self._settings.name, aid)))
             group.progress.apply(advance)
         if advance.lost:
             self._observer.ranges_lost(aid, advance.lost)

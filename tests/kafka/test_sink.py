@@ -232,8 +232,22 @@ async def test_too_large_records_are_named_before_anything_is_sent(
         with pytest.raises(RecordTooLarge) as caught:
             await sink.publish(Publication(records, [StateChange("n", b"wrong")]))
         assert caught.value.indexes == (1, 3)
+        assert len(records) == 4, "what was not sent is still the caller's"
         await sink.publish(Publication([records[0], records[2]], [StateChange("n", b"1")]))
     assert await librdkafka.keys(settings.bootstrap_servers, settings.events_topic) == ["a", "key"]
+
+
+async def test_records_are_not_held_while_their_commit_is_under_way(
+    kafka_cluster: KafkaCluster, kafka_topic_prefix: str
+) -> None:
+    """Once they stand in batches nobody else has them: pages of megabytes would wait there twice."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    async with owner(settings) as (sink, _):
+        handed_in, held = publication(["a", "b"], {"n": b"1"}), []
+        before_commit(sink, lambda: held.append(len(handed_in.records)))
+        await sink.publish(handed_in)
+    assert held == [0]
+    assert await librdkafka.keys(settings.bootstrap_servers, settings.events_topic) == ["a", "b"]
 
 
 async def test_too_large_state_and_reserved_key_are_refused(

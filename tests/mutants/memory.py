@@ -3,9 +3,31 @@
 from tests.mutants.runner import Mistake
 
 LOADS = ("tests/end_to_end/test_what_run_loads.py::test_run_loads_nothing_that_it_does_not_need",)
+SINK_TESTS = "tests/kafka/test_sink.py"
 ENVIRONMENT_TESTS = "tests/config/test_config_environment.py"
 
 MEMORY = (
+    Mistake(
+        "pages are held while their commit is under way",
+        "collector/group_commit.py",
+        "                publication.records.clear()\n            count = len(records)",
+        "            count = len(records)",
+        ("tests/organization/test_group_commit.py::test_a_page_is_not_held_while_its_commit_is_under_way",),
+    ),
+    Mistake(
+        "records are held besides their batches",
+        "collector/kafka/sink.py",
+        "        publication.records.clear()  #",
+        "        pass  #",
+        (f"{SINK_TESTS}::test_records_are_not_held_while_their_commit_is_under_way",),
+    ),
+    Mistake(
+        "a backfill forgets what it published just now",
+        "collector/organization/walker.py",
+        "            recalled = [] if recall is None else collected.records.copy()  #",
+        "            recalled = collected.records  #",
+        ("tests/organization/test_backfill.py::test_an_old_range_is_published_once_and_marked",),
+    ),
     Mistake(
         "a library's own command line is loaded",
         "collector/__main__.py",

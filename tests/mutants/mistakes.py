@@ -240,7 +240,7 @@ CORE = (
         "progress is durable before its events",
         WALKER,
         "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))",
-        "                await publish(Publication((), changes))\n"
+        "                await publish(Publication([], changes))\n"
         "                await publish(Publication(collected.records, ()))",
         (
             "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
@@ -435,7 +435,7 @@ SIMULATION = (
         "                await publish(Publication(collected.records, changes, Owner(self._settings.name, walk.aid)))",
         "                owner = Owner(self._settings.name, walk.aid)\n"
         "                await publish(Publication(collected.records, (), owner))\n"
-        "                await publish(Publication((), changes, owner))",
+        "                await publish(Publication([], changes, owner))",
         A_DAY,
     ),
     Mistake(

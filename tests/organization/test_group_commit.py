@@ -81,6 +81,32 @@ def test_the_state_is_read_behind_all_that_was_handed_in() -> None:
     assert states == [{f"key/{number}": b"1" for number in range(3)}]
 
 
+def test_a_page_is_not_held_while_its_commit_is_under_way() -> None:
+    """Whoever handed it in has none of its records any more; how many there were is told after the commit."""
+    pages, counted, held = [publication(number, 3) for number in range(2)], list[int](), list[int]()
+
+    class Looking(FakeSink):
+        async def publish(self, publication: Publication) -> None:
+            held.extend(len(page.records) for page in pages)
+            await super().publish(publication)
+
+    async def main() -> None:
+        sink = Looking(FakeKafka())
+        await sink.open()
+        commit = GroupCommit(sink, lambda records, owners: counted.append(records))
+        async with anyio.create_task_group() as committing:
+            async with anyio.create_task_group() as walks:
+                for page in pages:
+                    walks.start_soon(commit.publish, page)
+                await anyio.sleep(1.0)
+                committing.start_soon(commit.run)
+            commit.close()
+
+    run(main)
+    assert held == [0, 0]
+    assert counted == [6]
+
+
 def test_a_transaction_has_a_bound() -> None:
     """Publications are not joined beyond the bound; one that is larger goes alone."""
     kafka = FakeKafka()

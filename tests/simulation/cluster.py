@@ -228,7 +228,7 @@ class FakeSink:
         self._epoch = self.cluster.take_over(self.shard, self.process.name.partition(".")[0])
         self._reach(Step.EPOCH_BUMPED)
         barrier = f"{self.shard}/{self._epoch}"
-        await self._transact(Publication((), ()), barrier)
+        await self._transact(Publication([], ()), barrier)
         await self.cluster.exchange(self.process, START_TIMEOUT_S)
         state = self.cluster.restore(self.shard, barrier)
         self._reach(Step.RESTORED)
@@ -260,7 +260,7 @@ class FakeSink:
         self.phase = UNKNOWN  # until it is known
         self._barriers += 1
         barrier = f"{self.shard}/{self._epoch}/{self._barriers}"
-        await self._transact(Publication((), ()), barrier)
+        await self._transact(Publication([], ()), barrier)
         await self.cluster.exchange(self.process, START_TIMEOUT_S)
         state = self.cluster.restore(self.shard, barrier)
         self.cluster.read_again += 1
