@@ -122,8 +122,12 @@ class GroupClient:
         """
         if self._replaced:
             raise InstanceTaken(f"another process has joined {self._settings.group(self._kafka)} under our instance id")
-        async with asyncio.timeout(self._settings.poll_timeout_s + _POLL_GRACE_S):
-            await self._consumer.getmany(timeout_ms=round(self._settings.poll_timeout_s * 1000))
+        within_s = self._settings.poll_timeout_s + _POLL_GRACE_S
+        try:
+            async with asyncio.timeout(within_s):
+                await self._consumer.getmany(timeout_ms=round(self._settings.poll_timeout_s * 1000))
+        except TimeoutError:  # it waits for the assignment, whatever time-out it was given
+            raise TimeoutError(f"the group has not settled within {within_s:g} s; asking again") from None
 
     @property
     def dead(self) -> bool:
