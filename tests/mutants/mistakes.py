@@ -279,7 +279,7 @@ CORE = (
         LEDGER,
         "settled_end = min(until, int(started_at) - self.overlap_s)",
         "settled_end = until",
-        ("tests/core/test_progress_machine.py::TestProgress",),
+        ("tests/core/test_ledger.py::test_one_walk_after_the_other_is_one_range",),
     ),
     Mistake(
         "ids are dropped while a window can still show them",
