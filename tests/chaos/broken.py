@@ -54,7 +54,7 @@ def commit_state_first(aims: Aims) -> None:
     publish = TransactionalSink.publish
 
     async def publish_in_two(self: TransactionalSink, publication: Publication) -> None:
-        await publish(self, publication._replace(records=()))
+        await publish(self, publication._replace(records=[]))
         if publication.records:
             aims.reached(BETWEEN)
         await publish(self, publication._replace(changes=()))
