@@ -7,7 +7,7 @@ import random
 import anyio
 import pytest
 
-from collector.core.model import Answer
+from collector.core.model import Page
 from collector.organization.gate import Draining, RequestGate
 from tests.organization.world import Diary, VirtualClock, run
 
@@ -29,7 +29,7 @@ def gate() -> RequestGate:
     )
 
 
-async def never() -> Answer:
+async def never() -> Page:
     """An API that hangs."""
     await anyio.sleep_forever()
     raise AssertionError
