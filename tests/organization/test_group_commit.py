@@ -54,6 +54,42 @@ def test_what_waits_shares_a_transaction() -> None:
     assert sum(groups) == 40
 
 
+def test_a_transaction_whose_outcome_is_unknown_is_never_tried_again() -> None:
+    """It may have been committed: whoever waits is told nothing, and the failure is the owner's to deal with."""
+    asked: list[int] = []
+
+    class Broken(FakeSink):
+        publishing = False
+
+        async def publish(self, publication: Publication) -> None:
+            asked.append(len(publication.records))
+            if len(asked) == 1:
+                raise PublishFailed("no answer to the commit")
+
+    async def main() -> None:
+        sink = Broken(FakeKafka())
+        await sink.open()
+        commit = GroupCommit(sink, lambda records, owners: None)
+        told = False
+
+        async def hand_in() -> None:
+            nonlocal told
+            await commit.publish(publication(1))
+            told = True
+
+        async with anyio.create_task_group() as walks:
+            walks.start_soon(hand_in)
+            await anyio.sleep(1.0)
+            with pytest.raises(PublishFailed), anyio.fail_after(60.0):
+                await commit.run()
+            await anyio.sleep(1.0)
+            assert not told
+            walks.cancel_scope.cancel()
+
+    run(main)
+    assert asked == [1]
+
+
 def test_the_state_is_read_behind_all_that_was_handed_in() -> None:
     """Also what nobody waits for any more: an organization that failed must know of the pages it had in hand."""
     states: list[dict[str, bytes]] = []
