@@ -283,6 +283,7 @@ def test_our_own_defect_stays_with_its_account_group() -> None:
     run(main)
     assert only_the_bad_is_missing(world)
     assert all(isinstance(error, ZeroDivisionError) for error in world.diary.crashes)
+    assert not world.diary.failed_alone, "the whole organization started over"
     assert world.kafka.opened == 1
 
 
