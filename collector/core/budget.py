@@ -232,14 +232,14 @@ class RequestBudget:
         """The window is over, and no answer of the next one is known."""
         window = self._window
         trusted = self._had_room(now) and now < reset_at + TURN_TRUSTED_S
-        if not trusted:
-            if any(request.at >= reset_at for request in window.on_way):
-                return NEVER
-            # Answers without quota tell of no window for as long as they go on: then ours must fit into any minute.
-            return self._paced(now, (WINDOW_S + STALE_S) / max(1, self._share_of(self.limit)))
-        if self.in_flight and window.ours_after_the_end >= self._share_of(self.limit):
+        if not trusted and any(request.at >= reset_at for request in window.on_way):
             return NEVER
-        return self._paced(now, self._even_pace_s())
+        # Answers without quota tell of no window for as long as they go on: ours must fit into any minute, with those
+        # that left before the turn and may have been counted after it.
+        fits_at = window.fits_after_the_end(max(1, self._share_of(self.limit)))
+        if fits_at is None:
+            return NEVER
+        return MonoS(max(fits_at, self._paced(now, self._even_pace_s())))
 
     def _spread(self, now: MonoS, reset_at: MonoS) -> MonoS:
         """When the next of the usable requests leaves: evenly, but before the margin takes it."""

@@ -7,8 +7,9 @@ it may arrive late, in any order, or not at all. So every count is the one that 
     ours     requests that this window's answers counted, plus all on their way, plus all whose answer told no quota.
              What was spent before our first answer counts as ours: a process that just started, or took the
              organization over from another worker, cannot know whose it was
-    end      Reset minus `Date` of the same answer is a duration, so no local clock takes part. ``Date`` has whole
-             seconds and answers travel, so each says a time up to that much late; the earliest one is taken
+    end      Reset minus `Date` of the same answer is a duration, so no local clock takes part. ``Date`` is cut to whole
+             seconds, Reset may be rounded up to them, and answers travel, so each says a time up to that much late; the
+             earliest one is taken. Where Reset is not told, the window may end at any time
 
 Invariants: what others spent is never overestimated; the end is never believed more than a window away.
 
@@ -34,6 +35,10 @@ WATCHED_S = 30.0
 
 RATE_OVER_S = 10.0
 """A rate of spending is taken over ten seconds at least, so that a first burst is not one."""
+
+ROUNDED_S = 2.0
+"""So much longer than it is a window's rest may seem: a second that `Date` is cut by, and one that Reset is rounded up
+by where a window begins in mid-second."""
 
 PAST = MonoS(-math.inf)
 
@@ -76,6 +81,7 @@ class QuotaWindow:
         self.number = 0
         self.on_way: list[SentRequest] = []
         self._end = EpochS(-math.inf)
+        self._end_told = False
         self._cut_s = 0.0
         self._ours = 0
         self._all_ours_since: MonoS | None = PAST
@@ -88,10 +94,17 @@ class QuotaWindow:
         """How many requests of ours this window has counted at most."""
         return self._ours + len(self.on_way) + self._lost_since(self._began_after)
 
-    @property
-    def ours_after_the_end(self) -> int:
-        """How many of ours the next window has counted at most, while no answer of it is known."""
-        return len(self.on_way) + self._lost_since(max(self._ends_after, self._counted_until))
+    def fits_after_the_end(self, share: int) -> MonoS | None:
+        """From when on one more is within ``share``, >= 1, of a window that may have begun; None: not before an answer.
+
+        No answer of it is known, so it may have counted all on their way, and each lost one of the last minute.
+        """
+        since = max(self._ends_after, self._counted_until)
+        lost = sorted(at for at in self._lost if at >= since)
+        too_many = len(self.on_way) + len(lost) + 1 - share
+        if too_many <= 0:
+            return PAST
+        return MonoS(lost[too_many - 1] + WINDOW_S) if too_many <= len(lost) else None
 
     @property
     def others(self) -> int:
@@ -212,16 +225,17 @@ class QuotaWindow:
         """When the window ends: between ``_ends_after`` and ``reset_at``."""
         moved = told is not None and abs(told - self._end) > STALE_S
         if told is not None:
-            self._end = told
+            self._end, self._end_told = told, True
         elif place is Told.NEXT:
             # Not told: one minute from the first request at the most, whose `Date` may be cut by a second.
-            self._end, moved = EpochS(date + WINDOW_S + 1.0), True
+            self._end, self._end_told, moved = EpochS(date + WINDOW_S + 1.0), False, True
         # Whole minutes are documented: a Reset further away is asked about again after one.
         duration_s = min(max(0.0, self._end - date), WINDOW_S + STALE_S)
         if place is Told.THIS and date >= self._end:
             self._cut_s = 1.0  # it runs on after its Reset: the server cuts fractions of a second
         duration_s += self._cut_s
-        latest, earliest = MonoS(now + duration_s), MonoS(request.at + duration_s - self._cut_s - 1.0)
+        latest = MonoS(now + duration_s)
+        earliest = MonoS(request.at + duration_s - self._cut_s - ROUNDED_S) if self._end_told else PAST
         known = self.reset_at
         if known is None or moved or now >= known or earliest > known or latest < self._ends_after:
             self.reset_at, self._ends_after = latest, earliest

@@ -398,3 +398,59 @@ def test_a_hanging_api_does_not_make_us_hurry() -> None:
     budget.answered(budget.sent(MonoS(1.0)), 200, Quota(240, 230, NEXT_MINUTE), EpochS(EPOCH + 2.0), MonoS(2.0))
     budget.sent(MonoS(2.0))
     assert budget.ready_at(MonoS(2.0)) > 2.0 + 50.0 / 240
+
+
+def _to_the_next(moment: float) -> EpochS:
+    """A time of the server in whole seconds, rounded up as a Reset is."""
+    return EpochS(float(math.ceil(EPOCH + moment)))
+
+
+def _date(moment: float) -> EpochS:
+    """A time of the server in whole seconds, cut as `Date` is."""
+    return EpochS(float(math.floor(EPOCH + moment)))
+
+
+def test_a_reset_that_was_rounded_up_hides_no_lost_request() -> None:
+    """The window ends at 60.05, its Reset says 61, `Date` was cut: what is counted at 60.1 is the next one's.
+
+    Its answer tells no quota, arrives before what Reset and `Date` come to, and is one of the share all the same.
+    """
+    budget = RequestBudget(0.2, Random(0))
+    first = budget.sent(MonoS(0.0))
+    budget.answered(first, 200, Quota(20, 19, _to_the_next(60.05)), _date(0.05), MonoS(0.1))
+    second = budget.sent(MonoS(20.85))
+    budget.answered(second, 200, Quota(20, 18, _to_the_next(60.05)), _date(20.9), MonoS(20.95))
+    counted_at_60_1 = budget.sent(MonoS(60.0))
+    budget.answered(counted_at_60_1, 503, None, _date(60.1), MonoS(60.2))
+    third = budget.sent(MonoS(76.0))
+    budget.answered(third, 200, Quota(20, 18, _to_the_next(120.1)), _date(76.1), MonoS(76.2))
+    assert budget.usable(MonoS(76.2)) == 4 - 2
+
+
+def test_where_reset_is_not_told_a_window_may_end_at_any_time() -> None:
+    """The minute ends at 60, half a minute before one from the first answer would: what is lost at 70 is the next's."""
+    budget = RequestBudget(0.2, Random(0))
+    budget.answered(budget.sent(MonoS(30.0)), 200, Quota(20, 19, None), _date(30.05), MonoS(30.1))
+    for second in (70.0, 72.0, 80.0):
+        budget.answered(budget.sent(MonoS(second)), 503, None, _date(second), MonoS(second + 0.1))
+    budget.answered(budget.sent(MonoS(100.0)), 200, Quota(20, 16, None), _date(100.0), MonoS(100.1))
+    assert budget.usable(MonoS(100.1)) == 0
+
+
+def test_what_left_just_before_the_turn_is_part_of_any_minute_too() -> None:
+    """Three lost at a window's end may be the next one's: with them, not after them, four are ours in any minute."""
+    budget = RequestBudget(0.8, Random(0))
+    budget.answered(budget.sent(MonoS(0.0)), 200, Quota(6, 5, NEXT_MINUTE), HALF_PAST, MonoS(0.0))
+    arrived = []
+    for _ in range(3):
+        budget.abandoned(budget.sent(MonoS(29.25)), MonoS(29.5))
+        arrived.append(29.5)
+    now = MonoS(29.5)
+    while len(arrived) < 12:
+        now = budget.ready_at(now)
+        assert now < NEVER
+        if budget.ready_at(now) > now:
+            continue
+        budget.abandoned(budget.sent(now), now)
+        arrived.append(now)
+    assert all(later - earlier >= 60.0 for earlier, later in zip(arrived, arrived[4:], strict=False))

@@ -364,8 +364,8 @@ CORE = (
     Mistake(
         "one request more than the share fits into a minute without news",
         BUDGET,
-        "(WINDOW_S + STALE_S) / max(1,",
-        "WINDOW_S / max(1,",
+        "max(fits_at, self._paced(now, self._even_pace_s()))",
+        "self._paced(now, self._even_pace_s())",
         ("tests/core/test_budget.py::test_answers_without_quota_keep_to_the_share_in_any_minute",),
     ),
     Mistake(
