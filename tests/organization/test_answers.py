@@ -227,7 +227,7 @@ def test_once_ends_only_when_now_is_reached() -> None:
 def test_once_forgets_that_it_gave_up_when_it_gets_there_after_all() -> None:
     """Given up before a restore, complete after it: nobody is told that it failed."""
     world = World(of_the_bad(rejected(Rejection.FORBIDDEN)), FakeKafka())
-    world.kafka.fails = lambda: "after" if world.diary.parked_aids and world.kafka.opened < 2 else None  # type: ignore[method-assign]
+    world.kafka.fails = lambda: "after" if world.organization.given_up and world.kafka.opened < 2 else None  # type: ignore[method-assign]
     refused = world.api.fault
     world.api.fault = lambda request: refused(request) if world.kafka.opened < 2 else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from collector.core.ledger_record import decode
 from collector.core.model import Destination, Publication
 from collector.errors import ApiRejected, PublishFailed, Rejection
 from tests.core.pages import EPOCH
@@ -57,3 +58,15 @@ def test_coverage_begins_where_the_first_walk_did() -> None:
 
     run(main)
     assert not world.missing(1_000.0)
+
+
+def test_progress_is_durable_with_its_pages() -> None:
+    """What a walk covered is in the state with what it published: the next process goes on from there."""
+    world = World(FakeApi(["7625"], make_sessions(["7625"], 60, 300.0)))
+
+    async def main() -> None:
+        await world.collect_for(600.0)
+
+    run(main)
+    (ledger,) = (decode(value) for key, value in world.kafka.state.items() if key.startswith("progress/"))
+    assert ledger.covered_until >= EPOCH + 500
