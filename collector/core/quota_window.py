@@ -180,7 +180,8 @@ class QuotaWindow:
             self._ours += quota.reset_at is None  # it did not say which window counted it
             return place
         if place is Told.NEXT:
-            self._begin(_spent(quota), now)
+            seen = told is not None or self._fell(request, _spent(quota), counted)
+            self._begin(request, _spent(quota), now, seen=seen)
         else:
             self._ours += 1
         if self._all_ours_since is not None and request.at >= self._all_ours_since:
@@ -198,9 +199,7 @@ class QuotaWindow:
         """Which window an answer speaks for."""
         if self.limit is None:
             return Told.NEXT
-        # A request that left after a count was known can only see a higher one, unless a new window began.
-        knows = request.at > self._spent_told_at
-        fell = knows and (spent < self.spent or (counted and spent == self.spent))
+        fell = self._fell(request, spent, counted)
         left_before = request.window < self.number
         if told is None:
             if left_before:
@@ -213,12 +212,21 @@ class QuotaWindow:
         ended = told > self._end and date >= self._end - STALE_S
         return Told.NEXT if ended or fell else Told.THIS  # else the Reset jumped
 
-    def _begin(self, spent: int, now: MonoS) -> None:
-        """A new window: its first answer is at hand."""
-        began = max(self._counted_until, self._ends_after if self._ends_after <= now else PAST)
-        self._began_after = began
+    def _fell(self, request: SentRequest, spent: int, counted: bool) -> bool:
+        """Who left after a count was known can only see a higher one, unless a new window began."""
+        return request.at > self._spent_told_at and (spent < self.spent or (counted and spent == self.spent))
+
+    def _begin(self, request: SentRequest, spent: int, now: MonoS, *, seen: bool) -> None:
+        """A new window: its first answer is at hand; not ``seen``: by the clock alone, and it may be a later one."""
+        if seen:
+            self._began_after = max(self._counted_until, self._ends_after if self._ends_after <= now else PAST)
+            self._ours = 1
+        else:
+            before = self._ours if self.told_at > request.at - WINDOW_S else 0
+            self._began_after = max(self._began_after, MonoS(request.at - WINDOW_S))
+            self._ours = max(1, min(before + 1, spent))
         self.number += 1
-        self.spent, self._ours, self.refused = 0, 1, False
+        self.spent, self.refused = 0, False
         self.reset_at, self._ends_after = None, PAST
 
     def _time(self, place: Told, request: SentRequest, told: EpochS | None, date: EpochS, now: MonoS) -> None:

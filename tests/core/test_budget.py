@@ -429,12 +429,23 @@ def test_a_reset_that_was_rounded_up_hides_no_lost_request() -> None:
 
 def test_where_reset_is_not_told_a_window_may_end_at_any_time() -> None:
     """The minute ends at 60, half a minute before one from the first answer would: what is lost at 70 is the next's."""
-    budget = RequestBudget(0.2, Random(0))
-    budget.answered(budget.sent(MonoS(30.0)), 200, Quota(20, 19, None), _date(30.05), MonoS(30.1))
+    budget = RequestBudget(0.4, Random(0))
+    budget.answered(budget.sent(MonoS(30.0)), 200, Quota(20, 15, None), _date(30.05), MonoS(30.1))
     for second in (70.0, 72.0, 80.0):
         budget.answered(budget.sent(MonoS(second)), 503, None, _date(second), MonoS(second + 0.1))
     budget.answered(budget.sent(MonoS(100.0)), 200, Quota(20, 16, None), _date(100.0), MonoS(100.1))
-    assert budget.usable(MonoS(100.1)) == 0
+    assert budget.usable(MonoS(100.1)) == 8 - 4
+
+
+def test_where_reset_is_not_told_a_minute_that_is_over_takes_no_count_away() -> None:
+    """The minute of 60 began unseen; when one is over by the clock, the count of the last minute stays."""
+    budget = RequestBudget(0.2, Random(0))
+    for second, spent in ((30.0, 1), (70.0, 2), (80.0, 3), (91.0, 4)):
+        answer = Quota(20, 20 - spent, None)
+        budget.answered(budget.sent(MonoS(second)), 200, answer, _date(second), MonoS(second + 0.1))
+    assert budget.usable(MonoS(91.1)) == 0
+    budget.answered(budget.sent(MonoS(151.5)), 200, Quota(20, 19, None), _date(151.5), MonoS(151.6))
+    assert budget.usable(MonoS(151.6)) == 4 - 1
 
 
 def test_what_left_just_before_the_turn_is_part_of_any_minute_too() -> None:
