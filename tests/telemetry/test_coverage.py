@@ -14,7 +14,7 @@ from collector.core.ledger_entries import Lost, Why
 from collector.core.model import EpochS, Lane, MonoS, Window
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.seen import Marks
-from collector.core.walk import Walk
+from collector.core.walk import UNTOLD, Walk
 from collector.telemetry.catch_up import CatchUpPace
 from collector.telemetry.logs import configure_logs
 from collector.telemetry.metrics import Metrics
@@ -38,12 +38,13 @@ class Telemetry:
         """A page became durable."""
         walk = Walk("1", Window(EPOCH - 60, EPOCH), lane=lane, started_at=EpochS(EPOCH))
         collected = Collected(
-            records=(),
+            records=[],
             marks=Marks(),
             events=events,
             revisions=0,
             sample=(),
             rounds=(),
+            commits=UNTOLD,
             seen=0,
             dead_letters={},
             notices={},
