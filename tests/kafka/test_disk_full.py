@@ -30,9 +30,7 @@ def large(key: str, n: int) -> Publication:
     return Publication([event(key, b"x" * LARGE_BYTES)], [StateChange("n", b"%d" % n)])
 
 
-async def test_one_of_two_disks_is_full(
-    private_kafka: PrivateKafka, kafka_topic_prefix: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_of_two_disks_is_full(private_kafka: PrivateKafka, kafka_topic_prefix: str) -> None:
     """KAFKA_STORAGE_ERROR: the broker lives on; the publish fails and says which partition nobody leads, and why."""
     disks = {"log.dirs": "data,other", "metadata.log.dir": "metadata"}
     async with private_kafka(properties=disks) as cluster:
@@ -46,7 +44,6 @@ async def test_one_of_two_disks_is_full(
             with pytest.raises(PublishFailed, match=f"no broker leads {settings.events_topic}-0.*disk"):
                 await sink.publish(large("lost", 2))
         assert broker.is_running
-        assert "KafkaStorageError" in caplog.text  # the client's own words
         await cluster.restart(0)
         await publish_in_the_end(settings, layout, {"n": b"1"}, large("b", 2))
         assert await librdkafka.keys(servers, settings.events_topic) == ["a", "b"]
