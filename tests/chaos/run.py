@@ -245,10 +245,7 @@ async def _come_to_rest(run: Run, crew: Crew, api: Api, bootstrap_servers: str) 
         seen, moved_at, put_off = (-1, -1), time.monotonic(), list(PUT_OFF_S)
         while time.monotonic() - moved_at < NO_PROGRESS_S:
             await to_thread.run_sync(follower.read_on)
-            if (
-                truth.sessions.keys() <= follower.events.keys()
-                and truth.bad_rows.keys() <= follower.dead_letters.keys()
-            ):
+            if follower.has_all_of(truth):
                 return groups, truth
             covered = await crew.covered_until()
             if all(covered.get(aid, 0) > frozen_at for aid in groups):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import structlog
 
 # ruff: noqa: E501 - what is said stands as it is said
 from collector.cli.backfill import How, Wanted, ask, check_account_groups, overlaps, parse_time, request_of
@@ -133,14 +131,7 @@ def test_overlapping_jobs_are_told(config_file: Path) -> None:
     assert len(overlaps(every, [part, other, touching], None)) == 2
 
 
-@pytest.fixture
-def as_before() -> Iterator[None]:
-    """Leaves logging as it was."""
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("logging_as_before")
 def test_ctrl_c_before_it_is_known_whether_it_was_asked_for(
     config_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

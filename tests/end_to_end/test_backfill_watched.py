@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.processes import clean_environment, command, end, wait_until
+from tests.end_to_end.test_backfill_killed import run
 from tests.kafka_fixtures import KafkaCluster
 
 WITHIN_S = 90.0
@@ -76,16 +77,6 @@ def test_ctrl_c_stops_watching_and_not_the_job(
     config = tmp_path / "collector.toml"
     config.write_text(CONFIG.format(servers=kafka_cluster.bootstrap_servers, prefix=kafka_topic_prefix))
 
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command("backfill", "--config", str(config), *options),
-            capture_output=True,
-            text=True,
-            env=clean_environment(),
-            timeout=WITHIN_S,
-            check=False,
-        )
-
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         hours = 3 if signal_number is signal.SIGINT else 2
         terminal = Terminal("backfill", "--config", str(config), "--from", f"{hours}h", "--to", f"{hours - 1}h")
@@ -104,19 +95,19 @@ def test_ctrl_c_stops_watching_and_not_the_job(
         assert f"te-collector backfill --config {config} --cancel {job}" in shown
         assert "\x1b[?25h" in shown.rpartition("\x1b[?25l")[2], "the cursor stays hidden"
 
-    listed = {one["job"]: one for one in json.loads(run("--list", "--json").stdout)["jobs"]}
+    listed = {one["job"]: one for one in json.loads(run(config, "--list", "--json").stdout)["jobs"]}
     assert {(one["state"], one["taken"]) for one in listed.values()} == {("waiting", False)}
     assert len(listed) == 2
-    again = run("--from", listed[job]["from"], "--to", listed[job]["to"])
+    again = run(config, "--from", listed[job]["from"], "--to", listed[job]["to"])
     assert (again.returncode, again.stdout) == (2, "")
     assert f"{job}, which is waiting, has all of this range already" in again.stderr
-    cancelled = run("--cancel", job)
+    cancelled = run(config, "--cancel", job)
     assert cancelled.returncode == 0, cancelled.stderr
     assert f"{job} will be cancelled by the worker that collects acme" in cancelled.stderr
-    (one,) = (one for one in json.loads(run("--list", "--json").stdout)["jobs"] if one["job"] == job)
+    (one,) = (one for one in json.loads(run(config, "--list", "--json").stdout)["jobs"] if one["job"] == job)
     assert one["state"] == "cancelled"
-    assert f"{job} is cancelled already" in run("--cancel", job).stderr
-    dry = run("--from", "3h", "--to", "90m", "--dry-run", "--json")
+    assert f"{job} is cancelled already" in run(config, "--cancel", job).stderr
+    dry = run(config, "--from", "3h", "--to", "90m", "--dry-run", "--json")
     assert dry.returncode == 0, dry.stderr
     assert json.loads(dry.stdout)["account_groups"] == [{"aid": "11", "events": 0, "requests_at_least": 1}]
 
@@ -128,13 +119,6 @@ def test_a_dry_run_creates_nothing(kafka_cluster: KafkaCluster, kafka_topic_pref
     config = tmp_path / "collector.toml"
     config.write_text(CONFIG.format(servers=kafka_cluster.bootstrap_servers, prefix=kafka_topic_prefix))
     for _ in range(2):
-        done = subprocess.run(
-            command("backfill", "--config", str(config), "--from", "3h", "--dry-run"),
-            capture_output=True,
-            text=True,
-            env=clean_environment(),
-            timeout=WITHIN_S,
-            check=False,
-        )
+        done = run(config, "--from", "3h", "--dry-run")
         assert done.returncode == 1
         assert "it is created by the first start of the collector" in done.stderr

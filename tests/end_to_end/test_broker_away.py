@@ -1,5 +1,6 @@
 """A cluster that is away, at the start and later: the collector waits, says so and goes on; --once gives up."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from collector.local_kafka import FAST_TEST_PROPERTIES, LocalKafka, LocalKafkaSettings, local_kafka
 from collector.local_kafka.ports import choose_nodes
-from tests.end_to_end.processes import end, simulator, start_collector, wait_until
+from tests.end_to_end.processes import Simulator, end, simulator, start_collector, wait_until
 from tests.end_to_end.test_run_once import NOBODY, QUIET_TENANT, ids, run, write_config
 from tests.end_to_end.topics import read_committed
 
@@ -30,6 +31,19 @@ def broker(folder: Path, port: int) -> Iterator[tuple[BlockingPortal, LocalKafka
         yield portal, cluster
 
 
+def check_every_session_once(api: Simulator, collector: subprocess.Popen[bytes], servers: str, log: Path) -> None:
+    """Nothing new is offered; in the end each session is there once, and SIGTERM ends the collector with 0."""
+    api.control("freeze", {})
+    offered = ids(api.control("truth"))
+    wait_until(
+        "all sessions", lambda: offered <= set(read_committed(servers, TOPIC).ids), DEADLINE_S, alive=[collector]
+    )
+    assert end(collector) == 0, log.read_text()
+    found = read_committed(servers, TOPIC).ids
+    assert set(found) == offered
+    assert max(found.values()) == 1
+
+
 @pytest.mark.timeout(90)
 def test_once_gives_up_when_no_broker_answers(tmp_path: Path) -> None:
     """A scheduled job ends with 1 after a few tries, and says where nobody answered and what to look at."""
@@ -40,7 +54,7 @@ def test_once_gives_up_when_no_broker_answers(tmp_path: Path) -> None:
     assert "kafka.bootstrap_servers" in done.stderr
 
 
-@pytest.mark.timeout(175)
+@pytest.mark.timeout(400)
 def test_collector_waits_for_its_cluster(tmp_path: Path) -> None:
     """No broker at the start, then one; it dies and comes back: every session is in the topic once."""
     (node,) = choose_nodes(1, 0)
@@ -60,17 +74,7 @@ def test_collector_waits_for_its_cluster(tmp_path: Path) -> None:
                 portal.call(cluster.kill, 0)
                 wait_until("its end", lambda: said("shard released"), DEADLINE_S, alive=[collector])
                 portal.call(cluster.restart, 0)
-                api.control("freeze", {})
-                offered = ids(api.control("truth"))
-
-                def complete() -> bool:
-                    return offered <= set(read_committed(servers, TOPIC).ids)
-
-                wait_until("all sessions", complete, DEADLINE_S, alive=[collector])
-                assert end(collector) == 0, log.read_text()
-                found = read_committed(servers, TOPIC).ids
-                assert set(found) == offered
-                assert max(found.values()) == 1
+                check_every_session_once(api, collector, servers, log)
         finally:
             end(collector)
 
@@ -79,7 +83,7 @@ MANY = 20
 """Tries of an outage: with the usual pauses they take minutes, at the start, of a shard and of the group alike."""
 
 
-@pytest.mark.timeout(175)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("session_timeout", "words"),
     [("30m", "shard starts over"), ("3s", "membership_client_failed")],
@@ -106,12 +110,6 @@ def test_no_number_of_tries_ends_the_collector(tmp_path: Path, session_timeout: 
                 portal.call(cluster.kill, 0)
                 wait("many tries", lambda: log.read_text().count(words) >= MANY)
                 portal.call(cluster.restart, 0)
-                api.control("freeze", {})
-                offered = ids(api.control("truth"))
-                wait("all sessions", lambda: offered <= set(read_committed(servers, TOPIC).ids))
-                assert end(collector) == 0, log.read_text()
-                found = read_committed(servers, TOPIC).ids
-                assert set(found) == offered
-                assert max(found.values()) == 1
+                check_every_session_once(api, collector, servers, log)
         finally:
             end(collector)

@@ -19,8 +19,6 @@ finally:
     print("|".join(name for name, module in sys.modules.items() if module is not None))  # None: kept out on purpose
 """
 
-COMMANDS = ["run", "leave", "validate", "kafka", "demo", "gaps", "backfill", "tail", "simulate"]
-
 OF_OTHER_COMMANDS = {
     *(f"collector.{part}" for part in ("admin", "demo", "local_kafka", "simulator")),
     *(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import confluent_kafka
 
-POLL_S = 5.0
+POLL_S = 30.0
 
 
 @dataclass
@@ -31,7 +31,7 @@ def read_committed(bootstrap_servers: str, topic: str) -> Committed:
         }
     )
     try:
-        metadata = consumer.list_topics(topic, timeout=10).topics[topic]
+        metadata = consumer.list_topics(topic, timeout=POLL_S).topics[topic]
         if metadata.error is not None:
             return Committed()
         partitions = list(metadata.partitions)

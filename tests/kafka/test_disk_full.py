@@ -16,7 +16,7 @@ from tests.kafka.publications import event, settings_for
 from tests.kafka.test_broker_faults import Counter, leader
 from tests.kafka_fixtures import PrivateKafka
 
-pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(170), needs_limits]
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(400), needs_limits]
 
 DEADLINE_S = 60
 LARGE_BYTES = 200_000

@@ -33,7 +33,7 @@ from tests.kafka import librdkafka
 from tests.kafka.publications import settings_for
 from tests.kafka_fixtures import KafkaCluster
 
-pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(500)]
 
 HOUR_S = 3600
 HOUR_MS = 3_600_000

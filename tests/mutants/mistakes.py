@@ -234,7 +234,10 @@ CORE = (
         WALKER,
         "changes = (*advance.changes, *writes.changes, *expiry.changes)",
         "changes = (*advance.changes, *expiry.changes)",
-        ("tests/organization/test_exactly_once.py::test_processes_that_die_and_stop",),
+        (
+            "tests/organization/test_exactly_once.py::test_publications_that_fail_with_unknown_outcome",
+            "tests/organization/test_exactly_once.py::test_processes_that_die_and_stop",
+        ),
     ),
     Mistake(
         "progress is durable before its events",

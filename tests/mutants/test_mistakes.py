@@ -19,3 +19,8 @@ def test_the_line_that_a_mistake_breaks_stands_exactly_once(mistake: Mistake) ->
 def test_no_two_mistakes_have_the_same_name() -> None:
     """A name is how a mistake is chosen and reported."""
     assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES)
+
+
+def test_no_mistake_is_there_twice() -> None:
+    """The count of mistakes is a count of different ones."""
+    assert len({(mistake.file, mistake.old, mistake.new) for mistake in MISTAKES}) == len(MISTAKES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import structlog
 from prometheus_client import CollectorRegistry
 
 from collector.core.backfill import BackfillJob, BackfillRequest, Counts, JobState
@@ -16,6 +15,8 @@ from collector.telemetry.logs import configure_logs
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.organization import OrganizationTelemetry
 from collector.telemetry.status import StatusBoard
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 NOW = 1_790_000_000.0
 DAY_S = 86_400
@@ -49,13 +50,6 @@ class Told:
     def metric(self, name: str, **labels: str) -> float | None:
         """The value of a metric of the organization."""
         return self.metrics.registry.get_sample_value(f"collector_{name}", {"organization": "acme", **labels})
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> object:
-    """Leaves logging as it was."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_the_job_that_runs_is_shown_with_its_pace() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from collector.core.collect import Collected
@@ -21,6 +20,8 @@ from collector.telemetry.metrics import Metrics
 from collector.telemetry.organization import OrganizationTelemetry
 from collector.telemetry.status import StatusBoard
 from tests.core.pages import EPOCH
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 SETTINGS = ProgressSettings(3_600, 600, 86_400, 3_600)
 
@@ -80,13 +81,6 @@ def behind(left_s: int) -> Progress:
         lost=(Lost(EPOCH - 200_000, EPOCH - 196_400, Why.RETENTION, "", EPOCH),),
     )
     return Progress("progress/acme/1", SETTINGS, ledger)
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> object:
-    """Leaves logging as it was."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_status_and_metrics_show_coverage(capsys: pytest.CaptureFixture[str]) -> None:

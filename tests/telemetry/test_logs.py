@@ -11,15 +11,7 @@ from collector.telemetry.logs import HIDDEN, configure_logs
 CANARY = "canary-7d1f0a2b"
 
 
-@pytest.fixture(autouse=True)
-def as_before() -> object:
-    """Leaves logging as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def test_a_json_line_begins_with_time_level_and_event(capsys: pytest.CaptureFixture[str]) -> None:

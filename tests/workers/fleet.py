@@ -5,7 +5,6 @@ One rule: who collects what is asked of the workers' own status pages; what arri
 
 import json
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from collector.local_kafka.ports import choose_nodes
 from tests.end_to_end.processes import Simulator, end, simulator, start_collector, wait_until
 from tests.end_to_end.topics import Committed, read_committed
 
@@ -234,5 +234,5 @@ def fleet(
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    (node,) = choose_nodes(1, 0)
+    return node.client_port

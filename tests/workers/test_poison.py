@@ -19,29 +19,24 @@ BUSY = ("--sessions-per-minute", "1200")
 PAGES = 1
 """More pages than this with each poison: the worker came to an end with one, and asked again."""
 
-ROUND = int(time.time()) // 60 * 60
-SESSION = b'{"id":%%s,"roundId":%d,"date":"%s"}' % (ROUND, time.strftime("%FT%TZ", time.gmtime(ROUND)).encode())
-"""A row of now that lacks nothing but its id."""
 
-
-def ids_of_100_kb() -> list[bytes]:
-    """Each another one."""
+def poisons() -> dict[str, list[bytes]]:
+    """What an API can serve instead of sessions; rows of now that lack nothing else where the id is the poison."""
+    now = int(time.time()) // 60 * 60
+    session = b'{"id":%%s,"roundId":%d,"date":"%s"}' % (now, time.strftime("%FT%TZ", time.gmtime(now)).encode())
     rng = random.Random(1)
-    return [SESSION % (b'"%s"' % rng.randbytes(50_000).hex().encode()) for _ in range(20)]
-
-
-POISONS = {
-    "rows that are no objects": [b"1", b'"text"', b"null", b"[]", b"true"],
-    "a text of five megabytes": [b'{"id":"%s"}' % (b"x" * 5_000_000)],
-    "no numbers": [SESSION % b'"a"', b'{"id":"b","roundId":NaN}', b'{"id":"c","roundId":-Infinity}'],
-    "numbers beyond all bounds": [b'{"id":"d","roundId":1e999}', b'{"id":"e","roundId":%s}' % (b"9" * 100_000)],
-    "half of a surrogate pair": [rb'{"id":"\ud800","roundId":1700000000}', rb'{"\udfff":1}'],
-    "bytes that are no UTF-8": [b'{"id":"\xff\xfe","roundId":1700000000}'],
-    "nested 100,000 times": [b'{"id":"f","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
-    "ids of 100 kB": ids_of_100_kb(),
-    "ten thousand empty rows": [b"{}"] * 10_000,
-    "more rows than a page may have": [b"{}"] * 100_000,
-}
+    return {
+        "rows that are no objects": [b"1", b'"text"', b"null", b"[]", b"true"],
+        "a text of five megabytes": [b'{"id":"%s"}' % (b"x" * 5_000_000)],
+        "no numbers": [session % b'"a"', b'{"id":"b","roundId":NaN}', b'{"id":"c","roundId":-Infinity}'],
+        "numbers beyond all bounds": [b'{"id":"d","roundId":1e999}', b'{"id":"e","roundId":%s}' % (b"9" * 100_000)],
+        "half of a surrogate pair": [rb'{"id":"\ud800","roundId":1700000000}', rb'{"\udfff":1}'],
+        "bytes that are no UTF-8": [b'{"id":"\xff\xfe","roundId":1700000000}'],
+        "nested 100,000 times": [b'{"id":"f","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
+        "ids of 100 kB": [session % (b'"%s"' % rng.randbytes(50_000).hex().encode()) for _ in range(20)],
+        "ten thousand empty rows": [b"{}"] * 10_000,
+        "more rows than a page may have": [b"{}"] * 100_000,
+    }
 
 
 def new_sessions_arrive(workers: Fleet, what: str) -> None:
@@ -68,7 +63,7 @@ def test_poison_of_one_is_not_felt_by_the_other(
             'token = "any"\npoll_interval_min = "1s"\n'
         )
         one = workers.worker(config)
-        for what, rows in POISONS.items():
+        for what, rows in poisons().items():
             api.serve(rows)
             workers.wait_for(f"pages of {what}", lambda: api.served > PAGES)
             new_sessions_arrive(workers, what)
