@@ -24,10 +24,10 @@ def without_leader(producer: Any, places: Iterable[tuple[str, int]]) -> str:
 
     Args:
         producer: of aiokafka, which has tried to write.
-        places: topics and partitions that it wrote to.
+        places: topics and partitions that it wrote to; may be repeated, as each has several batches.
     """
     cluster = producer.client.cluster
-    found = [f"{t}-{p}" for t, p in places if cluster.leader_for_partition(TopicPartition(t, p)) == -1]
+    found = [f"{t}-{p}" for t, p in dict.fromkeys(places) if cluster.leader_for_partition(TopicPartition(t, p)) == -1]
     if not found:
         return ""
     more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""

@@ -25,6 +25,7 @@ from collector.kafka.connection import client_arguments
 from collector.kafka.errors import KafkaUnreachable, describe, unreadable
 from collector.kafka.reader import POLL_MS
 from collector.kafka.settings import KafkaSettings
+from collector.kafka.state import refuse_other_shards
 
 ENDS_FRESH_S = 1.0
 """The ends of all partitions are asked for together, this often at most, however many organizations look."""
@@ -118,12 +119,14 @@ async def all_letters(settings: KafkaSettings, *, shard: int | None = None) -> l
 
     Raises:
         KafkaUnreachable: no broker answered in time, or none any more.
+        StartRefused: the topics have another number of shards than is configured.
     """
     letters: list[Letter] = []
     partitions = [
         TopicPartition(settings.shards_topic, number) for number in range(settings.shards) if shard in (None, number)
     ]
     try:
+        await refuse_other_shards(settings)
         async with committed_reader(settings, role="letters", start_at="earliest") as reader:
             reader.assign(partitions)
             async with asyncio.timeout(settings.restore_timeout_s):

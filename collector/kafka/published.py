@@ -74,8 +74,7 @@ async def published_ids(
                         deadline.reschedule(asyncio.get_running_loop().time() + settings.restore_timeout_s)
     except (KafkaError, OSError, TimeoutError, AssertionError) as error:
         raise PublishFailed(
-            f"kafka: {settings.events_topic} at {settings.bootstrap_servers} could not be read back "
-            f"({describe(error)}); it will be tried again"
+            f"kafka: {settings.events_topic} at {settings.bootstrap_servers} could not be read back ({describe(error)})"
         ) from error
     return ids
 

@@ -7,8 +7,8 @@ committed while it reads may be missing. An owner restores through `collector.ka
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -18,10 +18,9 @@ from collector.errors import StartRefused
 from collector.kafka.administration import cluster
 from collector.kafka.committed_reader import committed_reader
 from collector.kafka.errors import unreadable
+from collector.kafka.reader import POLL_MS
 from collector.kafka.settings import KafkaSettings
-
-# How long a poll waits for data, milliseconds; between polls the positions are looked at.
-POLL_MS = 300
+from collector.kafka.topic_rules import ObservedTopic, shard_counts
 
 FOLLOW_S = 1.0
 """How often whoever follows keys hears that nothing happened."""
@@ -56,12 +55,12 @@ async def read_state(
 
     Raises:
         KafkaUnreachable: no broker answered in time, or none any more.
-        StartRefused: there is no such topic.
+        StartRefused: there is no such topic, or with a shard it has another number of them than is configured.
     """
     state: dict[str, bytes] = {}
     try:
         async with committed_reader(settings, role="state", start_at="earliest") as consumer:
-            partitions = [p for p in await _partitions(settings) if shard in (None, p.partition)]
+            partitions = await (_partitions(settings) if shard is None else _partition_of(settings, shard))
             consumer.assign(partitions)
             async with asyncio.timeout(settings.restore_timeout_s) as deadline:
                 # With read_committed: behind the last record of a transaction that is decided.
@@ -92,18 +91,19 @@ async def follow_state(
 
     Raises:
         KafkaUnreachable: no broker answered in time, or the broker refuses to let us read.
-        StartRefused: there is no such topic.
+        StartRefused: there is no such topic, or it has another number of shards than is configured.
     """
-    try:
-        async with committed_reader(settings, role="follow", start_at="latest") as consumer:
-            partition = (await _partitions(settings))[shard]
+    async with AsyncExitStack() as stack:
+        try:
+            consumer = await stack.enter_async_context(committed_reader(settings, role="follow", start_at="latest"))
+            (partition,) = await _partition_of(settings, shard)
             consumer.assign([partition])
             async with asyncio.timeout(settings.admin_timeout_s):
                 await consumer.position(partition)  # fixed now: whatever is written from here on is seen
-            async with aclosing(_news(settings, consumer, partition, wanted)) as news:
-                yield news
-    except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-        raise unreadable(f"following {settings.state_topic}", settings.bootstrap_servers, error) from error
+            news = await stack.enter_async_context(aclosing(_news(settings, consumer, partition, wanted)))
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            raise unreadable(f"following {settings.state_topic}", settings.bootstrap_servers, error) from error
+        yield news  # outside: what the block raises is no news of Kafka
 
 
 async def _news(
@@ -114,8 +114,8 @@ async def _news(
     while True:
         try:
             polled = (await consumer.getmany(timeout_ms=round(FOLLOW_S * 1000))).values()
-        except KafkaError as error:
-            if not error.retriable:  # here, where no group of errors is around it yet
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            if not (isinstance(error, KafkaError) and error.retriable):
                 raise unreadable(f"following {settings.state_topic}", settings.bootstrap_servers, error) from error
             await asyncio.sleep(FOLLOW_S)  # errors come without any pause
             polled = ()
@@ -145,10 +145,35 @@ async def _is_alive(consumer: Any, partition: TopicPartition) -> bool:
     return True
 
 
-async def _partitions(settings: KafkaSettings) -> list[TopicPartition]:
-    name = settings.state_topic
+async def refuse_other_shards(settings: KafkaSettings) -> None:
+    """Refuse to address a shard when the topics have another number of them: it would be another owner's.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: no broker answered.
+        StartRefused: they have.
+    """
+    _refuse_other_shards(settings, await _topics(settings, settings.state_topic, settings.shards_topic))
+
+
+def _refuse_other_shards(settings: KafkaSettings, topics: Mapping[str, ObservedTopic]) -> None:
+    if found := shard_counts(settings, topics):
+        raise StartRefused(f"kafka: {found[0]}")
+
+
+async def _topics(settings: KafkaSettings, *names: str) -> dict[str, ObservedTopic]:
     async with asyncio.timeout(settings.admin_timeout_s), cluster(settings) as brokers:
-        known = await brokers.topics((name,))
+        return await brokers.topics(names)
+
+
+async def _partition_of(settings: KafkaSettings, shard: int) -> list[TopicPartition]:
+    return [(await _partitions(settings, is_by_shard=True))[shard]]
+
+
+async def _partitions(settings: KafkaSettings, *, is_by_shard: bool = False) -> list[TopicPartition]:
+    name = settings.state_topic
+    known = await _topics(settings, name)
+    if is_by_shard:
+        _refuse_other_shards(settings, known)
     if name not in known:
         raise StartRefused(
             f"kafka: there is no topic {name} at {settings.bootstrap_servers}, or no right to see it; it is created by "

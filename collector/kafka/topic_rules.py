@@ -138,7 +138,7 @@ def findings(
     events = topics.get(settings.events_topic)
     if events is not None and oldest_record_s is not None:
         found += _retention(settings, events, oldest_ms=int(oldest_record_s * 1000))
-    return found + _shard_counts(settings, topics)
+    return found + shard_counts(settings, topics)
 
 
 def batch_bytes(settings: KafkaSettings, topic: ObservedTopic) -> int:
@@ -237,7 +237,13 @@ def _retention(settings: KafkaSettings, events: ObservedTopic, *, oldest_ms: int
     return found
 
 
-def _shard_counts(settings: KafkaSettings, topics: Mapping[str, ObservedTopic]) -> list[str]:
+def shard_counts(settings: KafkaSettings, topics: Mapping[str, ObservedTopic]) -> list[str]:
+    """What is wrong with the number of shards, as far as the topics are known.
+
+    Args:
+        settings: see there.
+        topics: the topics that exist; others are not judged here.
+    """
     counted: Sequence[ObservedTopic] = [
         topics[name] for name in (settings.state_topic, settings.shards_topic) if name in topics
     ]

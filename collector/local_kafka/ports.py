@@ -7,7 +7,7 @@ itself and so keep the port from the broker that comes back.
 
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from collector.local_kafka.errors import BrokerFailed, PortInUse
 from collector.local_kafka.settings import LOOPBACK, Node
@@ -39,8 +39,8 @@ def choose_nodes(brokers: int, first_client_port: int) -> tuple[Node, ...]:
         PortInUse: a port that was asked for is taken.
         BrokerFailed: no free port was found.
     """
-    free = _free_ports(random.SystemRandom())
     asked = [first_client_port + i for i in range(brokers)] if first_client_port else []
+    free = _free_ports(random.SystemRandom(), asked)
     for port in asked:
         if not is_free(port):
             raise PortInUse(port)
@@ -52,9 +52,14 @@ def choose_nodes(brokers: int, first_client_port: int) -> tuple[Node, ...]:
     )
 
 
-def _free_ports(rng: random.Random) -> Iterator[int]:
-    """Yield different free ports; another process may still take one before it is used: the caller then starts over."""
+def _free_ports(rng: random.Random, promised: Collection[int]) -> Iterator[int]:
+    """Yield different free ports; another process may still take one before it is used: the caller then starts over.
+
+    Args:
+        rng: what chooses.
+        promised: ports that are free as long as their broker has not started; they are left out.
+    """
     for port in rng.sample(range(_FIRST_PORT, _LAST_PORT + 1), _TRIES_MAX):
-        if is_free(port):
+        if port not in promised and is_free(port):
             yield port
     raise BrokerFailed(f"No free port between {_FIRST_PORT} and {_LAST_PORT} on {LOOPBACK}: close some listeners.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -17,13 +18,13 @@ from confluent_kafka import Producer
 
 from collector.core.backfill_jobs import Letter
 from collector.core.model import Destination, Publication, Record
-from collector.errors import TooManyEvents
+from collector.errors import StartRefused, TooManyEvents
 from collector.kafka import state
 from collector.kafka.errors import KafkaUnreachable
 from collector.kafka.mailbox import Mailbox, all_letters, write_letters
 from collector.kafka.published import published_ids
 from collector.kafka.settings import KafkaSettings
-from collector.kafka.state import News, Silence, follow_state
+from collector.kafka.state import News, Silence, follow_state, read_state
 from tests.kafka.owners import owner
 from tests.kafka.publications import publication, settings_for
 from tests.kafka_fixtures import KafkaCluster
@@ -148,6 +149,44 @@ async def test_a_key_of_the_state_is_followed(kafka_cluster: KafkaCluster, kafka
                 if len(seen) == 3:
                     break
     assert seen == [News("k", b"1"), News("k2", b"2"), News("k", None)]
+
+
+async def test_an_error_of_whoever_follows_is_their_own(kafka_cluster: KafkaCluster, kafka_topic_prefix: str) -> None:
+    """A closed standard output is not told as brokers that are down."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    async with owner(settings):
+        with pytest.raises(BrokenPipeError):
+            async with follow_state(settings, 0, lambda _: True):
+                raise BrokenPipeError
+
+
+async def test_another_number_of_shards_than_the_topics_have_is_refused(
+    kafka_cluster: KafkaCluster, kafka_topic_prefix: str
+) -> None:
+    """It would ask the wrong worker, or nobody; who does not address a shard may read all the same."""
+    settings = settings_for(kafka_cluster.bootstrap_servers, kafka_topic_prefix)
+    async with owner(settings) as (sink, _):
+        await sink.publish(publication([], {"k": b"1"}))
+        for shards in (settings.shards - 1, settings.shards + 1):
+            other = replace(settings, shards=shards)
+            with pytest.raises(StartRefused, match=rf"has {settings.shards} part.*, kafka.shards is {shards}"):
+                await read_state(other, lambda _: True, shard=shards - 1)
+            with pytest.raises(StartRefused, match="all three must be equal"):
+                async with follow_state(other, shards - 1, lambda _: True):
+                    pass
+            with pytest.raises(StartRefused, match="all three must be equal"):
+                await all_letters(other)
+            assert await read_state(other, lambda key: key == "k") == {"k": b"1"}
+
+
+@pytest.mark.parametrize("failure", [ConnectionResetError(), TimeoutError(), AssertionError()])
+async def test_whatever_the_client_raises_while_following_is_named(failure: Exception) -> None:
+    """With the brokers, as an error for people."""
+    consumer = _Consumer()
+    consumer.failure = failure
+    news = state._news(settings_for("127.0.0.1:1", "x"), consumer, TopicPartition("state", 0), lambda _: True)
+    with pytest.raises(KafkaUnreachable, match="following"):
+        await anext(news)
 
 
 async def test_brokers_that_are_gone_are_not_taken_for_silent_ones(

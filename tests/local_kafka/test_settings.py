@@ -1,11 +1,13 @@
 """Settings and broker properties."""
 
+from itertools import islice
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from collector.local_kafka.errors import PortInUse
-from collector.local_kafka.ports import choose_nodes, is_free
+from collector.local_kafka.ports import _free_ports, choose_nodes, is_free
 from collector.local_kafka.settings import LocalKafkaSettings, Node, broker_properties, render_properties
 from tests.local_kafka.listening import listener
 
@@ -61,6 +63,14 @@ def test_asked_ports_follow_each_other() -> None:
     first = free.client_port
     if all(is_free(first + i) for i in range(3)):
         assert [node.client_port for node in choose_nodes(3, first)] == [first, first + 1, first + 2]
+
+
+def test_a_port_that_was_asked_for_is_given_to_nobody_else() -> None:
+    """What would be chosen first, for a controller, is left out when it is promised to a client already."""
+    first = next(_free_ports(Random(1), ()))
+    others = list(islice(_free_ports(Random(1), (first,)), 20))
+    assert len(set(others)) == 20
+    assert first not in others
 
 
 def test_a_port_in_use_is_named() -> None:
