@@ -28,6 +28,7 @@ PREFIX: Final = "TE_COLLECTOR_"
 CONFIG_FILE_VARIABLE: Final = "TE_COLLECTOR_CONFIG"
 BOOTSTRAP_VARIABLE: Final = "KAFKA_BOOTSTRAP_SERVERS"
 _DELIMITER: Final = "__"
+_INDEX_DIGITS_MAX: Final = 4  # ten thousand organizations; Python itself refuses to read some thousand digits
 
 # A Kubernetes service named te-collector puts such variables into every pod of its namespace.
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
@@ -55,8 +56,9 @@ class Environment:
     def organization_count(self, given: object) -> int:
         """Return how many organizations there are, with those that the file gives."""
         named = self.values.get("organizations", {})
-        counts = [len(part) for part in (given, named) if isinstance(part, list | dict)]
-        return max(counts, default=0)
+        in_file = len(given) if isinstance(given, list | dict) else 0
+        indices = [int(key) for key in named if is_index(key)] if isinstance(named, dict) else []
+        return max(in_file, max(indices, default=-1) + 1)
 
     def variable(self, path: KeyPath) -> str | None:
         """Return the name of the variable that sets the value at this path, or None."""
@@ -73,6 +75,11 @@ class Environment:
         if self.kafka_variable_used and path == ("kafka", "bootstrap_servers"):
             return BOOTSTRAP_VARIABLE
         return PREFIX + _DELIMITER.join(str(step) for step in path).upper()
+
+
+def is_index(key: str) -> bool:
+    """Return whether this part of a variable's name is the index of an organization."""
+    return key.isascii() and key.isdecimal() and len(key) <= _INDEX_DIGITS_MAX
 
 
 def short_name(key: str) -> str:

@@ -18,7 +18,14 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from collector.config.checks import KeyPath
-from collector.config.environment import CONFIG_FILE_VARIABLE, PREFIX, Environment, read_environment, short_name
+from collector.config.environment import (
+    CONFIG_FILE_VARIABLE,
+    PREFIX,
+    Environment,
+    is_index,
+    read_environment,
+    short_name,
+)
 from collector.config.model import Config
 from collector.config.problems import Problem, problems_of, suggestion, unknown_key
 from collector.config.sections import OrganizationSection
@@ -129,9 +136,10 @@ def _merged(from_file: dict[str, Any], environment: Environment) -> tuple[dict[s
     overlay = dict(environment.values)
     given = values.get("organizations", [])
     organizations = overlay.pop("organizations", {})
-    if environment.organization and isinstance(organizations, dict):
+    first = organizations.get("0", {}) if isinstance(organizations, dict) else organizations
+    if environment.organization and isinstance(first, dict):  # pydantic refuses what is no table where it stands
         nameless = {} if given else {"name": DEFAULT_ORGANIZATION}
-        organizations = {"0": {**nameless, **environment.organization, **organizations.get("0", {})}}
+        organizations = {**organizations, "0": {**nameless, **environment.organization, **first}}
     if organizations:
         values["organizations"] = _indexed(given, organizations)
     return _overlaid(values, overlay), problems
@@ -155,9 +163,9 @@ def _indexed(given: Any, overlay: Any) -> Any:
     if not isinstance(overlay, dict) or not isinstance(given, list):
         return overlay
     items = list(given)
-    for index in sorted(overlay, key=lambda key: (not key.isdigit(), int(key) if key.isdigit() else 0)):
+    for index in sorted(overlay, key=lambda key: (not is_index(key), int(key) if is_index(key) else 0)):
         value = overlay[index]
-        if not index.isdigit() or int(index) > len(items):
+        if not is_index(index) or int(index) > len(items):
             # Kept for pydantic to refuse where it stands, under its own name.
             return {**{str(position): item for position, item in enumerate(items)}, **overlay}
         if int(index) == len(items):

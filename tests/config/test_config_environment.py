@@ -193,6 +193,44 @@ def test_organizations_are_given_by_index(monkeypatch: pytest.MonkeyPatch, varia
     assert "canary" not in str(caught.value)
 
 
+def test_a_short_variable_beside_an_organization_that_is_no_table_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told where it stands, without its value: it may be a token."""
+    _set(monkeypatch, TE_COLLECTOR_ORGANIZATIONS__0="canary", TE_COLLECTOR_TOKEN="t")
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert str(caught.value).splitlines()[1:] == [
+        "  organizations[0] (from TE_COLLECTOR_ORGANIZATIONS__0): expected a table, found text"
+    ]
+
+
+@pytest.mark.parametrize("token", [{}, {"TE_COLLECTOR_TOKEN": "t"}])
+@pytest.mark.parametrize("index", ["X", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT ZERO}", "9" * 4400, "-1", ""])
+def test_what_is_no_index_is_a_mistake(monkeypatch: pytest.MonkeyPatch, token: dict[str, str], index: str) -> None:
+    """Whatever else is set, and however Python reads such digits; it is never passed over."""
+    _set(monkeypatch, **token, **{f"TE_COLLECTOR_ORGANIZATIONS__{index}__TOKEN": "canary"})
+    with pytest.raises(ConfigurationError, match=r"organizations.*expected a list") as caught:
+        load()
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", ACME])
+def test_a_short_variable_beside_a_second_organization_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, load_text: LoadText, text: str
+) -> None:
+    """The second one is not dropped: there are several, and it would be a guess whose token it is."""
+    _set(monkeypatch, TE_COLLECTOR_TOKEN="t", TE_COLLECTOR_ORGANIZATIONS__1__TOKEN="t")
+    with pytest.raises(ConfigurationError, match="TE_COLLECTOR_TOKEN: there are several organizations"):
+        load_text(text)
+
+
+def test_a_short_variable_and_the_first_index_are_one_organization(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What both set is taken from the longer name, which is the more exact one; nothing is lost."""
+    _set(
+        monkeypatch, TE_COLLECTOR_TOKEN="t", TE_COLLECTOR_QUOTA_SHARE="0.5", TE_COLLECTOR_ORGANIZATIONS__0__NAME="acme"
+    )
+    assert [(one.name, one.quota_share) for one in load_config().organizations] == [("acme", 0.5)]
+
+
 def test_an_index_that_leaves_a_gap_is_a_mistake(monkeypatch: pytest.MonkeyPatch, load_text: LoadText) -> None:
     """The third organization cannot come before the second."""
     _set(monkeypatch, TE_COLLECTOR_ORGANIZATIONS__2__TOKEN="canary")
