@@ -8,6 +8,7 @@ A page that Kafka refuses for what is in it parks its account group (`Organizati
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 import anyio
 
@@ -182,6 +183,7 @@ class Organization:
         """
         self._gate.fail_when_closed = until_caught_up
         self.given_up.clear()
+        self._tell_remembered(self._aids or self.settings.account_groups or ())
         try:
             await self._list_first(until_caught_up)
         except Draining:
@@ -243,10 +245,17 @@ class Organization:
             self._set_groups([AccountGroup(aid, names.get(aid, "")) for aid in wanted])
 
     def _set_groups(self, groups: list[AccountGroup]) -> None:
-        self._aids = list(dict.fromkeys(group.aid for group in groups))
+        before, self._aids = set(self._aids), list(dict.fromkeys(group.aid for group in groups))
         self._schedule.account_groups(self._aids, self._clock.monotonic())
         self._observer.account_groups(groups)
+        if added := [aid for aid in self._aids if aid not in before]:
+            self._tell_remembered(added)
         self._gate.wake()
+
+    def _tell_remembered(self, aids: Collection[str]) -> None:
+        """Say what is durable of these account groups, or of all: an API that is away hides nothing of it."""
+        for aid, progress in self._memory.remembered(aids):
+            self._observer.progressed(aid, progress)
 
     async def _heed_operators(self, publish: Publish) -> None:
         try:

@@ -5,6 +5,7 @@ Rule: `restore` replaces everything; an account group that appears later finds i
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
@@ -84,6 +85,24 @@ class OrganizationMemory:
         if group is None:
             group = self._groups[aid] = self._restored(aid, self._not_restored.pop(aid, {}))
         return group
+
+    def remembered(self, aids: Collection[str] = ()) -> Iterator[tuple[str, Progress]]:
+        """Where each account group stands that was ever walked, or each of ``aids``; to be shown before it is walked.
+
+        What is not readable is passed over: `group` refuses it, for those that are collected.
+        """
+        for aid in aids or list(self._groups | self._not_restored):
+            group = self._groups.get(aid)
+            progress = self._durable(aid) if group is None else group.progress
+            if progress is not None and progress.ledger is not None:
+                yield aid, progress
+
+    def _durable(self, aid: str) -> Progress | None:
+        key = f"progress/{self._quoted}/{aid}"
+        try:
+            return Progress.restore(key, self._settings, self._not_restored.get(aid, {}).get(key))
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def _restored(self, aid: str, state: dict[str, bytes]) -> AccountGroupMemory:
         key, prefix = f"progress/{self._quoted}/{aid}", f"seen/{self._quoted}/{aid}/"

@@ -58,6 +58,9 @@ class Observer(Protocol):
     def published(self, walk: Walk, collected: Collected, progress: Progress, ids_kept: int) -> None:
         """A page is durable."""
 
+    def progressed(self, aid: str, progress: Progress) -> None:
+        """What is durable of an account group, as restored, or after something else than a page became durable."""
+
     def walk_finished(self, walk: Walk, progress: Progress, duration_s: float) -> None:
         """A walk came to its end."""
 

@@ -272,6 +272,7 @@ class Walker:
                 return
             await publish(Publication([], advance.changes, Owner(self._settings.name, aid)))
             group.progress.apply(advance)
+        self._observer.progressed(aid, group.progress)
         if advance.lost:
             self._observer.ranges_lost(aid, advance.lost)
 
@@ -301,6 +302,8 @@ class Walker:
                 self._observer.parked(turn.aid, error)
                 now = self._server_now()
                 await self._settle(turn.aid, group, publish, lambda: group.progress.parked(str(kind), now))
+            else:  # its gap has grown
+                self._observer.progressed(turn.aid, group.progress)
             return
         self._failed(turn, walk, group, error)
 

@@ -53,6 +53,7 @@ class AccountGroupStatus:
 
     aid: str
     name: str = ""
+    is_listed: bool = False  # else only the durable state tells of it up to now
     pages: int = 0
     walks: int = 0
     events: int = 0

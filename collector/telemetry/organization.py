@@ -15,8 +15,8 @@ from collector.core.budget import RequestBudget
 from collector.core.collect import Collected
 from collector.core.event import epoch_ms, rfc3339
 from collector.core.identity import Notice
-from collector.core.ledger_entries import Lost, Why
-from collector.core.model import AccountGroup, Answer, EpochS, Lane, MonoS, Row
+from collector.core.ledger_entries import Lost
+from collector.core.model import AccountGroup, Answer, Lane, MonoS, Row
 from collector.core.polling_plan import Outlook
 from collector.core.progress import Progress
 from collector.core.server_clock import ServerClock
@@ -28,16 +28,13 @@ from collector.errors import (
     SourceError,
 )
 from collector.telemetry.account_group import AccountGroupStatus
-from collector.telemetry.hints import LOST_HINTS, NOTICES, PARKED_HINTS, STOPPED_HINTS
+from collector.telemetry.coverage import CoverageTelemetry
+from collector.telemetry.hints import NOTICES, PARKED_HINTS, STOPPED_HINTS
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.status import OrganizationStatus, StatusBoard
 
 SKEW_WARN_S = 2.0
 """A local clock this far off is worth a word; it harms nothing here, but logs will not match."""
-
-
-CATCH_UP_TELL_S = 60.0
-"""How often a line says how far catching up is."""
 
 
 class OrganizationTelemetry:
@@ -47,11 +44,13 @@ class OrganizationTelemetry:
         self._name = name
         self._metrics = metrics
         self._board = board
-        self._status = board.organizations.setdefault(name, OrganizationStatus(name))
+        # Until the first answer tells server time, the local one has to do: else what was restored would look current.
+        local = OrganizationStatus(name, server_offset_s=board.wall() - board.monotonic())
+        self._status = board.organizations.setdefault(name, local)
         self._status.stopped = None  # one with other settings may be answered
         self._log = structlog.get_logger("collector.organization").bind(organization=name)
+        self._coverage = CoverageTelemetry(name, metrics, board, self._status)
         self._skew_told = False
-        self._catch_up_told: dict[str, MonoS] = {}
         self._explained: set[str] = set()
         self._noticed: set[tuple[str, Notice]] = set()
         metrics.organization_up.labels(name).set(1)
@@ -59,14 +58,16 @@ class OrganizationTelemetry:
     def account_groups(self, groups: Sequence[AccountGroup]) -> None:
         """The account groups that are collected now."""
         known = self._status.groups
-        added = [group.aid for group in groups if group.aid not in known]
+        added = [group.aid for group in groups if group.aid not in known or not known[group.aid].is_listed]
         aids = {group.aid for group in groups}
         removed = [aid for aid in known if aid not in aids]
         for aid in removed:
             del known[aid]
-        self._metrics.forget_groups(self._name, removed)
+        if removed:
+            self._metrics.forget_groups(self._name, set(removed))
         for group in groups:
-            known.setdefault(group.aid, AccountGroupStatus(group.aid)).name = group.name
+            status = self._group(group.aid)
+            status.name, status.is_listed = group.name, True
         if added or removed:
             self._log.info("account groups", count=len(known), added=added[:20], removed=removed[:20])
 
@@ -77,7 +78,6 @@ class OrganizationTelemetry:
         status.requests[answer.status] += 1
         if answer.status == 429:
             metrics.rate_limited.labels(name).inc()
-        status.rejected = budget.rejected_total
         status.quota_limit, status.quota_remaining = budget.limit, budget.remaining
         status.quota_usable, status.quota_reset_at = budget.usable(now), budget.reset_at
         status.in_flight = budget.in_flight
@@ -100,7 +100,7 @@ class OrganizationTelemetry:
         group.seen_again += collected.seen
         group.ids_kept = ids_kept
         group.last_error = group.parked = None
-        self._show_progress(group, progress)
+        self._coverage.show(group, progress)
         metrics.pages.labels(name, aid, walk.lane).inc()
         metrics.events.labels(name, aid).inc(collected.events)
         if walk.lane is Lane.SWEEP:
@@ -125,6 +125,10 @@ class OrganizationTelemetry:
         if walk.lane is not Lane.BACKFILL:  # how old those are says nothing about how fresh we are
             self._measure(group, collected.sample)
 
+    def progressed(self, aid: str, progress: Progress) -> None:
+        """What is durable of an account group, as restored, or after something else than a page became durable."""
+        self._coverage.show(self._group(aid), progress)
+
     def _notice(self, group: AccountGroupStatus, collected: Collected) -> None:
         """Rows that must not go by in silence: counted, and each kind said once an account group."""
         metrics, aid, name = self._metrics, group.aid, self._name
@@ -148,7 +152,7 @@ class OrganizationTelemetry:
         """A walk came to its end."""
         group = self._group(walk.aid)
         group.walks += 1
-        self._tell_catch_up(group, walk)
+        self._coverage.catch_up(group, walk)
         self._metrics.walks.labels(self._name, walk.aid, walk.lane).inc()
         self._log.debug(
             "walk",
@@ -162,16 +166,7 @@ class OrganizationTelemetry:
 
     def ranges_lost(self, aid: str, ranges: Sequence[Lost]) -> None:
         """Ranges of an account group will never be walked."""
-        for one in ranges:
-            self._log.error(
-                "sessions are lost",
-                aid=aid,
-                start=rfc3339(one.start),
-                end=rfc3339(one.end),
-                why=one.why.value,
-                detail=one.detail or None,
-                hint=LOST_HINTS.get(one.why, "see te-collector gaps"),
-            )
+        self._coverage.lost(aid, ranges)
 
     def backfill_changed(self, job: BackfillJob) -> None:
         """A backfill job was taken, began, or is over: a line each."""
@@ -252,46 +247,6 @@ class OrganizationTelemetry:
 
     def _group(self, aid: str) -> AccountGroupStatus:
         return self._status.groups.setdefault(aid, AccountGroupStatus(aid))
-
-    def _show_progress(self, group: AccountGroupStatus, progress: Progress) -> None:
-        ledger = progress.ledger
-        if ledger is None:
-            return
-        now = self._board.monotonic()
-        server_now = EpochS(now + self._status.server_offset_s)
-        group.newest, group.covered_until = ledger.newest, ledger.covered_until
-        group.settled_until, group.final_until = ledger.settled_until, ledger.final_until
-        group.gaps = tuple(gap for gap in ledger.gaps(server_now) if gap.why is not Why.NOT_YET)
-        group.overlap_s, group.lateness_p999_s = progress.lateness.overlap_s, progress.lateness.p999_s
-        group.catch_up.observe(progress.left_s(server_now), now)
-        metrics, labels = self._metrics, (self._name, group.aid)
-        metrics.covered_until.labels(*labels).set(ledger.covered_until)
-        metrics.newest.labels(*labels).set(ledger.newest)
-        metrics.catch_up_left.labels(*labels).set(group.catch_up.left_s)
-        metrics.overlap.labels(*labels).set(group.overlap_s)
-        metrics.lost_seconds.labels(*labels).set(sum(gap.end - gap.start for gap in group.gaps if gap.is_lost))
-        if group.lateness_p999_s is not None:
-            metrics.lateness_p999.labels(*labels).set(group.lateness_p999_s)
-
-    def _tell_catch_up(self, group: AccountGroupStatus, walk: Walk) -> None:
-        """A line now and then while catching up, and one at its end."""
-        if walk.lane is not Lane.CATCH_UP:
-            return
-        now, left_s = self._board.monotonic(), group.catch_up.left_s
-        told = self._catch_up_told.get(group.aid)
-        if left_s == 0:
-            if self._catch_up_told.pop(group.aid, None) is not None:
-                self._log.info("caught up", aid=group.aid)
-        elif told is None or now - told >= CATCH_UP_TELL_S:
-            self._catch_up_told[group.aid] = now
-            time_left_s = group.catch_up.time_left_s(now)
-            self._log.info(
-                "catching up",
-                aid=group.aid,
-                at=rfc3339(walk.window.end),
-                left_s=left_s,
-                time_left_s=None if time_left_s is None else round(time_left_s),
-            )
 
     def _measure(self, group: AccountGroupStatus, sessions: Sequence[Row]) -> None:
         if not sessions:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from collector.telemetry.forgetting import forget_organizations, forget_shard
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.status import GroupStatus, ShardStatus, StatusBoard
 
@@ -105,14 +106,11 @@ class OwnershipTelemetry:
         self._metrics.shard_refused.labels(str(number)).set(0)
         if is_lost:
             self._log.info("shard released", shard=number, organizations=len(organizations))
-            for name in organizations:
-                status = self._board.organizations.pop(name, None)
-                if status is not None:
-                    self._metrics.forget(name, list(status.groups))
+            forget_organizations(organizations, self._metrics, self._board)
         self._drop_if_empty(number)
 
     def _drop_if_empty(self, number: int) -> None:
         """A shard that holds nothing any more is not shown, once it has come to its end."""
         status = self._board.shards.get(number)
-        if status is not None and not status.organizations and not status.owned:
-            del self._board.shards[number]
+        if status is None or (not status.organizations and not status.owned):
+            forget_shard(number, self._metrics, self._board)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from collector.errors import OrganizationStalled, Stalled, StartRefused
+from collector.telemetry.forgetting import forget_organizations
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.status import ShardStatus, StatusBoard
 
@@ -50,9 +51,7 @@ class ShardTelemetry:
     def removed(self, shard: int, organization: str) -> None:
         """An organization was taken off the shard and has come to its end."""
         self._log.info("organization removed", shard=shard, organization=organization)
-        status = self._board.organizations.pop(organization, None)
-        if status is not None:
-            self._metrics.forget(organization, list(status.groups))
+        forget_organizations((organization,), self._metrics, self._board)
 
     def organization_failed(self, organization: str, error: Exception, retry_s: float) -> None:
         """An organization failed alone and rests before it starts over; the others go on."""

@@ -26,7 +26,6 @@ class OrganizationStatus:
     stopped: str | None = None
     requests: Counter[int] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    rejected: int = 0
     quota_limit: int | None = None
     quota_remaining: int | None = None
     quota_usable: int = 0
@@ -94,7 +93,7 @@ class StatusBoard:
 
     def __init__(self, version: str, wall: Callable[[], float], monotonic: Callable[[], MonoS]) -> None:
         self._version = version
-        self._wall = wall
+        self.wall = wall
         self.monotonic = monotonic
         self._started_at = wall()
         self.phase = "starting"
@@ -136,7 +135,7 @@ class StatusBoard:
                 "others": self.workers,
             },
             "started_at": self._started_at,
-            "uptime_s": self._wall() - self._started_at,
+            "uptime_s": self.wall() - self._started_at,
             "shards": [
                 {
                     "shard": shard.number,
@@ -171,7 +170,7 @@ class StatusBoard:
             "stopped": status.stopped,
             "requests": {str(code): count for code, count in sorted(status.requests.items())},
             "failures": dict(status.failures),
-            "rate_limited": status.rejected,
+            "rate_limited": status.requests[429],
             "quota": {
                 "limit": status.quota_limit,
                 "remaining": status.quota_remaining,

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from collector.core.backfill_jobs import Letter
 from collector.core.ledger_entries import Lost
 from collector.core.model import AccountGroup, Destination, Lane, MonoS
-from collector.core.progress import ProgressSettings
+from collector.core.progress import Progress, ProgressSettings
 from collector.core.walk import Walk
 from collector.core.windows import Sweep
 from collector.errors import RecordsRejected, SourceError
@@ -91,6 +91,7 @@ class Diary:
     transactions: list[int] = field(default_factory=list)
     jobs: list[Any] = field(default_factory=list)
     outlooks: dict[str, Any] = field(default_factory=dict)
+    ledgers: dict[str, Any] = field(default_factory=dict)
     rejected: int = 0
     in_flight: int = 0
 
@@ -100,6 +101,9 @@ class Diary:
         self.rejected, self.in_flight = budget.rejected_total, budget.in_flight
 
     def published(self, *what: Any) -> None: ...
+
+    def progressed(self, aid: str, progress: Progress) -> None:
+        self.ledgers[aid] = progress.ledger
 
     def walk_finished(self, walk: Walk, progress: Any, duration_s: float) -> None:
         self.walks.append(walk)

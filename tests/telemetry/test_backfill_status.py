@@ -135,5 +135,5 @@ def test_how_often_each_account_group_is_polled_is_told() -> None:
     assert told.metric("poll_interval_seconds", aid="22") is None
     assert told.metric("expected_sessions_per_second", aid="22") is None
     assert told.metric("poll_interval_seconds", aid="11") == 42.04
-    told.metrics.forget("acme", ["11"])
+    told.metrics.forget(["acme"])
     assert told.metric("poll_interval_seconds", aid="11") is None

@@ -6,11 +6,12 @@ import json
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from structlog.testing import capture_logs
 
 from collector.core.collect import Collected
 from collector.core.ledger import Ledger
 from collector.core.ledger_entries import Lost, Why
-from collector.core.model import EpochS, Lane, MonoS, Window
+from collector.core.model import AccountGroup, EpochS, Lane, MonoS, Window
 from collector.core.progress import Progress, ProgressSettings
 from collector.core.seen import Marks
 from collector.core.walk import UNTOLD, Walk
@@ -107,6 +108,30 @@ def test_status_and_metrics_show_coverage(capsys: pytest.CaptureFixture[str]) ->
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     told = [(line["event"], line.get("left_s"), line.get("time_left_s")) for line in lines]
     assert told == [("catching up", 7_200, None), ("catching up", 3_600, 60), ("caught up", None, None)]
+
+
+def test_what_is_restored_is_shown_and_its_account_groups_are_news_when_they_are_listed() -> None:
+    """Coverage at once, from the durable state; the line about account groups comes with their list, as ever."""
+    telemetry = Telemetry()
+    with capture_logs() as lines:
+        telemetry.observer.progressed("1", behind(7_200))
+        assert lines == []
+        assert (telemetry.group()["covered_until"], telemetry.group()["lost_s"]) == (EPOCH - 10_800, 3_600)
+        assert telemetry.metric("lost_seconds") == 3_600
+        telemetry.observer.account_groups([AccountGroup("1", "Branch")])
+        telemetry.observer.account_groups([AccountGroup("1", "Branch")])
+    assert [(line["event"], line["added"]) for line in lines] == [("account groups", ["1"])]
+    assert (telemetry.group()["name"], telemetry.group()["lost_s"]) == ("Branch", 3_600)
+    telemetry.observer.account_groups([])
+    assert telemetry.board.snapshot()["organizations"][0]["account_groups"] == []
+
+
+def test_before_the_first_answer_the_local_clock_tells_what_is_missing() -> None:
+    """A monotonic clock begins anywhere: what was restored is measured on the wall clock until then."""
+    board = StatusBoard("1", lambda: float(EPOCH), lambda: MonoS(100.0))
+    OrganizationTelemetry("acme", Metrics(CollectorRegistry()), board).progressed("1", behind(7_200))
+    (group,) = board.snapshot()["organizations"][0]["account_groups"]
+    assert (group["behind_s"], group["gap_s"], group["catch_up"]["left_s"]) == (10.0, 7_200, 7_200)
 
 
 def test_what_only_sweeps_find_is_counted() -> None:
