@@ -15,6 +15,7 @@ import typer
 from collector import __version__
 from collector.cli.options import ConfigFile, LogLevel
 from collector.cli.outcome import command
+from collector.errors import ConfigurationError
 
 app = typer.Typer(
     name="te-collector",
@@ -207,13 +208,17 @@ def backfill(
     may be older than what it remembers. Prints the job's id.
     """
     from collector.cli.backfill import How, Wanted, ask
+    from collector.cli.backfill_jobs import print_jobs
     from collector.cli.backfill_watch import cancel as cancel_job
-    from collector.cli.backfill_watch import print_jobs, watch_job
+    from collector.cli.backfill_watch import watch_job
 
+    instead = {"--list": show_list, "--watch": watch is not None, "--cancel": cancel is not None}
+    if len(given := [option for option, is_given in instead.items() if is_given]) > 1:
+        raise ConfigurationError(f"{' and '.join(given)} exclude each other: one at a time")
     if show_list:
         return print_jobs(config, organization, as_json=as_json)
     if cancel is not None:
-        return cancel_job(config, cancel)
+        return cancel_job(config, cancel, as_json=as_json)
     if watch is not None:
         return watch_job(config, watch, as_json=as_json)
     wanted = Wanted(organization, tuple(account_group or ()), start, end, quota_share)

@@ -20,23 +20,16 @@ import anyio
 from pydantic_core import PydanticCustomError
 
 from collector.cli.backfill_estimate import print_estimate
-from collector.cli.backfill_view import listed, time_text
-from collector.cli.backfill_watch import (
-    Known,
-    all_jobs,
-    as_document,
-    hint,
-    not_configured,
-    prepared,
-    print_json,
-    wait_for,
-)
+from collector.cli.backfill_jobs import Known, as_document, hint, jobs_of, not_configured
+from collector.cli.backfill_watch import wait_for
+from collector.cli.brokers_only import prepared, print_json
 from collector.cli.outcome import ExitCode, say
+from collector.cli.wording import listed, time_text
 from collector.clock import SystemClock
 from collector.config import Config, OrganizationSection
 from collector.config.durations import format_duration, parse_duration
 from collector.config.problems import suggestion
-from collector.core.backfill import BackfillJob, BackfillRequest
+from collector.core.backfill import KIND, BackfillJob, BackfillRequest, key_of
 from collector.errors import ConfigurationError
 from collector.kafka.errors import KafkaUnreachable
 from collector.kafka.mailbox import write_letters
@@ -229,11 +222,11 @@ async def _ask(config: Config, settings: KafkaSettings, request: BackfillRequest
     oldest_s = request.requested_at - request.start if by_session else None
     if not how.dry_run:
         await ensure_topics(settings, oldest_record_s=oldest_s)
-    there = await _collected(settings, request)
+    there, known = await _collected_and_asked(settings, request)
     section = _section(config, request.organization)
     if section.account_groups is None:
         check_account_groups(section.name, request.account_groups or (), there, "Collected")
-    for line in overlaps(request, await all_jobs(settings, request.organization), file):
+    for line in overlaps(request, known, file):
         say(f"te-collector: {line}")
     if how.dry_run:  # it creates no topic either
         await ensure_topics(replace(settings, create_topics=False), oldest_record_s=oldest_s)
@@ -262,10 +255,11 @@ async def _write(settings: KafkaSettings, request: BackfillRequest, *, shows_id:
         sys.stdout.flush()
 
 
-async def _collected(settings: KafkaSettings, request: BackfillRequest) -> list[str]:
-    """The account groups of the organization that were ever collected, as the state tells."""
-    begin = f"progress/{quote(request.organization, safe='')}/"
+async def _collected_and_asked(settings: KafkaSettings, request: BackfillRequest) -> tuple[list[str], list[Known]]:
+    """The account groups of the organization that were ever collected, and its jobs: one reading of its state."""
+    groups = f"progress/{quote(request.organization, safe='')}/"
+    wanted = (groups, key_of(KIND, request.organization, ""))
     shard = shard_of(request.organization, settings.shards)
-    return sorted(
-        key.removeprefix(begin) for key in await read_state(settings, lambda key: key.startswith(begin), shard=shard)
-    )
+    state = await read_state(settings, lambda key: key.startswith(wanted), shard=shard)
+    there = sorted(key.removeprefix(groups) for key in state if key.startswith(groups))
+    return there, await jobs_of(settings, state, request.organization)

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.cli.backfill_view import plural, range_text
-from collector.cli.backfill_watch import print_json
+from collector.cli.backfill_view import range_text
+from collector.cli.brokers_only import print_json
+from collector.cli.wording import plural
 from collector.config import Config
 from collector.core.backfill import BackfillRequest
 from collector.core.event import rfc3339, source_of
+from collector.core.spans import SLICE_MAX_S
 from collector.errors import TooManyEvents
 from collector.kafka.published import published_ids
 from collector.kafka.settings import KafkaSettings
 
 PAGE_ROWS = 1_000
 """Rows of a full page, for the estimate; the API's own number."""
-
-SLICE_MAX_S = 43_200
-"""The longest window that one walk asks for."""
 
 
 async def print_estimate(

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collector.cli.backfill_view import View, plural
+from collector.cli.backfill_jobs import read_job
+from collector.cli.backfill_view import View
+from collector.cli.wording import plural
 from collector.core.backfill import BackfillJob, BackfillRequest, JobState, parts_of
 from collector.core.model import MonoS
 from collector.kafka.state import News
@@ -27,12 +29,16 @@ class Standing:
         jobs: what is known of all jobs of the organization, its own left out until a worker took it.
         view: where it is shown.
         now: local time.
+        topic: the state topic, for what is said.
     """
 
-    def __init__(self, request: BackfillRequest, jobs: Mapping[str, BackfillJob], view: View, now: MonoS) -> None:
+    def __init__(
+        self, request: BackfillRequest, jobs: Mapping[str, BackfillJob], view: View, now: MonoS, topic: str
+    ) -> None:
         self._request = request
         self._jobs = dict(jobs)
         self._view = view
+        self._topic = topic
         self._heard_at = now
         self._is_away = False
         self._said: set[str] = set()
@@ -52,7 +58,7 @@ class Standing:
         """A job of the organization has changed.
 
         Raises:
-            ValueError: it is none that this version can read.
+            StartRefused: it is none that this version can read.
         """
         parts = parts_of(news.key)
         if parts is None:
@@ -60,7 +66,7 @@ class Standing:
         if news.value is None:
             self._jobs.pop(parts[2], None)
         else:
-            self._jobs[parts[2]] = BackfillJob.parse(news.value)
+            self._jobs[parts[2]] = read_job(self._topic, news.value)
         self._heard_at = now  # one job of an organization runs at a time: this one, or one that it waits for
         self._said.discard("quiet")
         self._answers(now)

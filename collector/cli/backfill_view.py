@@ -16,17 +16,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from collector.cli.outcome import say
+from collector.cli.wording import listed, plural, time_text
 from collector.config.durations import format_duration
 from collector.core.backfill import BackfillJob, BackfillRequest, JobState
 from collector.core.backfill_pace import JobPace
-from collector.core.event import rfc3339
 from collector.core.model import MonoS
 
 LINE_EVERY_S = 30.0
 """Without a terminal: how often a line says how far a job is."""
-
-NAMED_MAX = 10
-"""Account groups that are named in a line; `--list --json` names them all."""
 
 
 def as_text(job: BackfillJob, *, is_taken: bool = True) -> Iterator[str]:
@@ -65,22 +62,6 @@ def groups_text(aids: Sequence[str]) -> str:
     if not aids:
         return "all account groups"
     return f"account group{'' if len(aids) == 1 else 's'} {listed(aids)}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words after each other, the first of many."""
-    more = f" and {len(words) - NAMED_MAX} more" if len(words) > NAMED_MAX else ""
-    return ", ".join(words[:NAMED_MAX]) + more
-
-
-def time_text(time_s: float) -> str:
-    """A time to the second, UTC."""
-    return rfc3339(int(time_s))[:19] + "Z"
-
-
-def plural(count: int, word: str) -> str:
-    """A number of things: ``1 page``, ``1,234 pages``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 class View(Protocol):

@@ -15,26 +15,21 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import anyio
-import orjson
 
+from collector.cli.brokers_only import prepared, print_json
+from collector.cli.wording import time_text
 from collector.clock import SystemClock
-from collector.composition import kafka_settings
-from collector.config import load_config
 from collector.config.durations import format_duration
+from collector.config.sections import POLL_INTERVAL_MAX
 from collector.core.event import rfc3339
 from collector.core.ledger import Ledger
 from collector.core.ledger_entries import Gap, Why
 from collector.core.ledger_record import decode
 from collector.core.model import EpochS
 from collector.errors import StartRefused
-from collector.kafka.logs import limit_client_logs
 from collector.kafka.state import read_state
-from collector.telemetry.logs import configure_logs
 
 _KIND = "progress/"
-
-POLL_INTERVAL_MAX_S = 900.0
-"""The default of ``poll_interval_max``, for an organization that is not in the configuration at hand."""
 
 _WORDS = {
     Why.NOT_YET: "not walked yet",
@@ -74,10 +69,7 @@ def print_gaps(file: Path | None, organization: str | None, account_group: str |
         ConfigurationError: the configuration is wrong.
         StartRefused: there is no state topic, it cannot be read, or nothing is known of what was asked for.
     """
-    config = load_config(file, organizations_required=False)
-    settings = kafka_settings(config.kafka)
-    configure_logs("error", config.log_format)
-    limit_client_logs()
+    config, settings = prepared(file)
     wanted = _wanted(organization, account_group)
     state = anyio.run(partial(read_state, settings, wanted), backend="asyncio")
     due_s = {one.name: one.poll_interval_max.total_seconds() for one in config.organizations}
@@ -86,8 +78,7 @@ def print_gaps(file: Path | None, organization: str | None, account_group: str |
         raise StartRefused(f"{settings.state_topic} knows nothing of this organization or account group")
     now = EpochS(SystemClock().wall())
     if as_json:
-        document = {"now": rfc3339(now), "account_groups": [as_document(entry, now) for entry in entries]}
-        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        print_json({"now": rfc3339(now), "account_groups": [as_document(entry, now) for entry in entries]})
     else:
         lines = [line for entry in entries for line in as_text(entry, now)] or ["Nothing was collected yet."]
         sys.stdout.write("\n".join(lines) + "\n")
@@ -125,22 +116,18 @@ def as_text(entry: Entry, now: EpochS) -> Iterator[str]:
     ledger = entry.ledger
     yield f"{entry.organization}, account group {entry.aid}"
     until = ledger.covered_until
-    yield f"  covered from {_time(ledger.begins)} until {_time(until)} ({_ago(until, now)})"
-    yield f"  walked again after an overlap of {_duration(ledger.overlap_s)}: until {_time(ledger.settled_until)}"
-    yield f"  walked again after the late horizon: until {_time(ledger.final_until)}"
+    yield f"  covered from {time_text(ledger.begins)} until {time_text(until)} ({_ago(until, now)})"
+    yield f"  walked again after an overlap of {_duration(ledger.overlap_s)}: until {time_text(ledger.settled_until)}"
+    yield f"  walked again after the late horizon: until {time_text(ledger.final_until)}"
     gaps = entry.gaps(now)
     if not gaps:
         yield "  no gap"
     for gap in gaps:
-        yield f"  gap {_time(gap.start)} to {_time(gap.end)}, {_duration(gap.end - gap.start)}: {_why(gap)}"
+        yield f"  gap {time_text(gap.start)} to {time_text(gap.end)}, {_duration(gap.end - gap.start)}: {_why(gap)}"
 
 
 def _why(gap: Gap) -> str:
     return f"{_WORDS[gap.why]} ({gap.detail})" if gap.detail else _WORDS[gap.why]
-
-
-def _time(time_s: int) -> str:
-    return rfc3339(time_s)[:19] + "Z"
 
 
 def _duration(duration_s: int) -> str:
@@ -161,7 +148,8 @@ def _entry(key: str, value: bytes, topic: str, due_s: Mapping[str, float]) -> En
     organization, _, aid = key.removeprefix(_KIND).partition("/")
     try:
         name = unquote(organization)
-        return Entry(name, aid, decode(value), due_s.get(name, POLL_INTERVAL_MAX_S))
+        # One that is not in the configuration at hand has the default.
+        return Entry(name, aid, decode(value), due_s.get(name, POLL_INTERVAL_MAX.total_seconds()))
     except (ValueError, KeyError, TypeError) as error:
         raise StartRefused(
             f"{topic} holds what this version cannot read at {key} ({error}); use the version that wrote it"

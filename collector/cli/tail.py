@@ -19,12 +19,10 @@ from typing import Any, Final, cast
 import anyio
 import orjson
 
-from collector.composition import kafka_settings
-from collector.config import KafkaSection, load_config
-from collector.kafka.logs import limit_client_logs
+from collector.cli.brokers_only import prepared
+from collector.config import KafkaSection
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.tail import TailRecord, tail
-from collector.telemetry.logs import configure_logs
 
 _READER_CHECK_S: Final = 0.5  # `tail | head` returns to the prompt this late at most; costs nothing measurable
 
@@ -42,12 +40,9 @@ def print_topic(file: Path | None, topic: str, *, from_beginning: bool, max_reco
         ConfigurationError: the configuration is wrong.
         StartRefused: the topic does not exist, or no broker answers.
     """
-    config = load_config(file, organizations_required=False)
-    section = config.kafka
-    settings = kafka_settings(section)
-    configure_logs("error", config.log_format)
-    limit_client_logs()
-    follow = partial(_print, settings, _topic(section, topic), from_beginning=from_beginning, max_records=max_records)
+    config, settings = prepared(file)
+    name = _topic(config.kafka, topic)
+    follow = partial(_print, settings, name, from_beginning=from_beginning, max_records=max_records)
     anyio.run(follow, backend="asyncio")
 
 

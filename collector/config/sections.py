@@ -7,7 +7,7 @@ what the JSON Schema shows. Secrets are `SecretStr`, so that no representation s
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
@@ -32,6 +32,9 @@ from collector.config.values import (
 )
 
 MEBIBYTE = 1024 * 1024
+
+POLL_INTERVAL_MAX: Final = timedelta(minutes=15)
+"""The default of ``poll_interval_max``, where ``poll_interval_min`` is no longer."""
 
 
 class Section(BaseModel):
@@ -158,7 +161,7 @@ class OrganizationSection(Section):
     poll_interval_min: Annotated[Duration, between("1s", "1h")] = timedelta(seconds=15)
     """Shortest time between two polls of an account group."""
     poll_interval_max: Annotated[Duration, between("1s", "24h")] = Field(
-        default_factory=lambda given: max(timedelta(minutes=15), given["poll_interval_min"])
+        default_factory=lambda given: max(POLL_INTERVAL_MAX, given["poll_interval_min"])
     )
     """Longest time between two polls of an account group, while the quota suffices."""
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4

@@ -9,11 +9,12 @@ import pytest
 
 # ruff: noqa: E501 - what is said stands as it is said
 from collector.cli.backfill import How, Wanted, ask, check_account_groups, overlaps, parse_time, request_of
+from collector.cli.backfill_jobs import Known, hint, read_job
 from collector.cli.backfill_view import as_text
-from collector.cli.backfill_watch import Known, hint
+from collector.cli.backfill_watch import cancel
 from collector.config import load_config
 from collector.core.backfill import BackfillJob, Counts, JobState
-from collector.errors import ConfigurationError
+from collector.errors import ConfigurationError, StartRefused
 from tests.cli.conftest import Run
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
@@ -147,6 +148,46 @@ def test_ctrl_c_before_it_is_known_whether_it_was_asked_for(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("te-collector: interrupted; whether 20")
     assert line.endswith(f"is shown by te-collector backfill --config {config_file} --list")
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_ctrl_c_before_it_is_known_whether_it_is_cancelled(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The person is told where to look."""
+
+    def interrupted(*what: object, **how: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyio.run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cancel(config_file, "x", as_json=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"te-collector: interrupted; whether x is cancelled is shown by te-collector backfill --config {config_file} "
+        f"--list"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--list", "--cancel", "x"), "--list and --cancel exclude each other"),
+        (("--watch", "x", "--cancel", "y"), "--watch and --cancel exclude each other"),
+        (("--cancel", "y", "--list", "--watch", "x"), "--list and --watch and --cancel exclude each other"),
+    ],
+)
+def test_one_thing_at_a_time(run_command: Run, config_file: Path, arguments: tuple[str, ...], said: str) -> None:
+    """Nothing is listed instead of being cancelled."""
+    shown = run_command("backfill", "--config", str(config_file), *arguments)
+    assert (shown.code, shown.out) == (2, "")
+    assert said in shown.err
+
+
+def test_a_job_of_another_version_is_named_with_its_topic() -> None:
+    """A line for people instead of a traceback."""
+    with pytest.raises(StartRefused, match=r"^te\.state holds a job that this version cannot read \(not of version 1"):
+        read_job("te.state", b'{"version":99}')
 
 
 def test_a_hint_can_be_typed() -> None:

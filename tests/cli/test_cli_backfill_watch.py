@@ -8,9 +8,11 @@ import pytest
 from rich.console import Console
 
 from collector.cli.backfill_standing import NOT_TAKEN_TELL_S, QUIET_TELL_S, Standing
-from collector.cli.backfill_view import LINE_EVERY_S, JobBar, JobLines, listed, time_left
+from collector.cli.backfill_view import LINE_EVERY_S, JobBar, JobLines, time_left
+from collector.cli.wording import listed
 from collector.core.backfill import BackfillJob, BackfillRequest, Counts, JobState
 from collector.core.model import MonoS
+from collector.errors import StartRefused
 from collector.kafka.state import News
 
 NOW = 1_790_000_000.0
@@ -57,7 +59,7 @@ class Watched:
     def __init__(self, *jobs: BackfillJob) -> None:
         self.page, self.now = Page(), 1_000.0
         known = {job.request.job: job for job in jobs}
-        self.standing = Standing(request(), known, self.page, MonoS(self.now))
+        self.standing = Standing(request(), known, self.page, MonoS(self.now), "te.state")
 
     def news(self, job: BackfillJob) -> None:
         """The state topic says so."""
@@ -135,6 +137,13 @@ def test_a_job_that_was_forgotten_waits_for_its_worker_again() -> None:
     watched = Watched(running())
     watched.standing.heard(News(request().key, None), MonoS(watched.now))
     assert watched.standing.job is None
+
+
+def test_a_job_of_another_version_is_told_while_another_one_is_watched() -> None:
+    """As it is where jobs are listed."""
+    watched = Watched(running())
+    with pytest.raises(StartRefused, match=r"te\.state holds a job that this version cannot read"):
+        watched.standing.heard(News(request("theirs").key, b'{"version":99}'), MonoS(watched.now))
 
 
 def test_the_bar_fits_a_terminal_of_80_columns() -> None:

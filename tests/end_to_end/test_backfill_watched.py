@@ -106,7 +106,9 @@ def test_ctrl_c_stops_watching_and_not_the_job(
     assert f"{job} will be cancelled by the worker that collects acme" in cancelled.stderr
     (one,) = (one for one in json.loads(run(config, "--list", "--json").stdout)["jobs"] if one["job"] == job)
     assert one["state"] == "cancelled"
-    assert f"{job} is cancelled already" in run(config, "--cancel", job).stderr
+    again = run(config, "--cancel", job, "--json")
+    assert f"{job} is cancelled already" in again.stderr
+    assert [json.loads(again.stdout)[key] for key in ("job", "state")] == [job, "cancelled"]
     dry = run(config, "--from", "3h", "--to", "90m", "--dry-run", "--json")
     assert dry.returncode == 0, dry.stderr
     assert json.loads(dry.stdout)["account_groups"] == [{"aid": "11", "events": 0, "requests_at_least": 1}]
