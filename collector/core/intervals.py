@@ -74,13 +74,16 @@ def best_intervals(demands: Sequence[Demand], pages_per_s: float, min_s: float, 
 def _between(
     before: float, k: float, demands: Sequence[Demand], pages_per_s: float, min_s: float, max_s: float
 ) -> float:
-    """The solution between two edges: summed up anew, because what was added and taken away above is not exact."""
+    """The solution between two edges: summed up anew, because what was added and taken away above is not exact.
+
+    Who is at a clamp is judged by the edges as they were computed: the product of an edge and its root is rounded.
+    """
     clamped = free = 0.0
     for rate, pages in demands:
         root = math.sqrt(pages / rate)
-        if root * k <= min_s:
+        if min_s / root >= k:
             clamped += pages / min_s
-        elif root * before >= max_s:
+        elif max_s / root <= before:
             clamped += pages / max_s
         else:
             free += math.sqrt(pages * rate)

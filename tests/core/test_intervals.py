@@ -6,7 +6,7 @@ import math
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collector.core.intervals import Demand, Intervals, best_intervals
@@ -38,6 +38,8 @@ def test_without_clamps_it_is_the_closed_form(demands: list[Demand], budget: flo
     assert delay(demands, [intervals.of(demand) for demand in demands]) == pytest.approx(roots**2 / 2 / budget)
 
 
+# Between two edges, where one of them times its root is a little less than the longest interval.
+@example([Demand(1.0, pages) for pages in (1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 20.0)], 1.0, (2.0, 30.0))
 @given(DEMANDS, BUDGETS, CLAMPS)
 def test_the_budget_is_used_and_never_exceeded(
     demands: list[Demand], budget: float, clamps: tuple[float, float]
