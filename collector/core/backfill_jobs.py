@@ -61,7 +61,7 @@ class BackfillJobs:
         Raises:
             ValueError: a job is none of ours.
         """
-        found = [BackfillJob.parse(value) for key, value in state.items() if self._is_ours(key, KIND)]
+        found = [BackfillJob.parse(value) for key, value in state.items() if self._is_ours(key)]
         found.sort(key=lambda job: (job.request.requested_at, job.request.job))
         self._jobs = {job.request.job: job for job in found}
 
@@ -128,13 +128,13 @@ class BackfillJobs:
 
     def page(self, name: str, aid: str, until: int | None, counts: Counts, now: float) -> JobChange | None:
         """A page of a job's walk; None: the job is over, and the page must not be published."""
-        job = self._jobs.get(name)
-        return None if job is None or job.is_over else self._change(job.walked(aid, until, counts, now))
+        job = self._open(name)
+        return None if job is None else self._change(job.walked(aid, until, counts, now))
 
     def pass_over(self, name: str, aid: str, start: int, end: int, now: float) -> JobChange | None:
         """A range that cannot be read; None: the job is over."""
-        job = self._jobs.get(name)
-        return None if job is None or job.is_over else self._change(job.passed_over(aid, start, end, now))
+        job = self._open(name)
+        return None if job is None else self._change(job.passed_over(aid, start, end, now))
 
     def strand(self, aids: Collection[str], now: float) -> JobChange | None:
         """The end of the job that runs, when nothing that is left of it is collected any more; None: it goes on.
@@ -152,8 +152,8 @@ class BackfillJobs:
 
     def fail(self, name: str, reason: str, now: float) -> JobChange | None:
         """The job cannot go on; None: it is over already."""
-        job = self._jobs.get(name)
-        return None if job is None or job.is_over else self._change(job.ended(JobState.FAILED, now, reason))
+        job = self._open(name)
+        return None if job is None else self._change(job.ended(JobState.FAILED, now, reason))
 
     def forget(self, now: float) -> list[JobChange]:
         """Jobs that were over for long."""
@@ -167,9 +167,14 @@ class BackfillJobs:
         elif (parts := parts_of(change.key)) is not None:
             self._jobs.pop(parts[2], None)
 
+    def _open(self, name: str) -> BackfillJob | None:
+        """The job of this id that may still change; None: it is over, or there is none."""
+        job = self._jobs.get(name)
+        return None if job is None or job.is_over else job
+
     def _change(self, job: BackfillJob) -> JobChange:
         return JobChange(key_of(KIND, self._organization, job.request.job), job)
 
-    def _is_ours(self, key: str, kind: str) -> bool:
+    def _is_ours(self, key: str) -> bool:
         parts = parts_of(key)
-        return parts is not None and parts[:2] == (kind, self._organization)
+        return parts is not None and parts[:2] == (KIND, self._organization)

@@ -22,11 +22,13 @@ and what may still leave is the same, seen from inside the window:
                        before it, so that the last answers are of use. None waits so long that the growing margin takes
                        it: the last few of a window leave soon after one another's answers, when least is unseen
     the window's turn  requests go on at the even pace for a few seconds without news of the new window, if the one
-                       before had room to its end; else one probe
+                       before had room to its end; else one probe at a time. While there is none, and answers may
+                       have stopped telling quota, what leaves fits into the share of any minute, together with all
+                       on their way and what was lost in the last one (`QuotaWindow.fits_after_the_end`)
     nothing usable     wait for the reset, then probe
     429                wait for the reset plus jitter; counted, because in a steady state it is a defect
     5xx, no answer     exponential backoff with jitter; it never shortens a wait for the reset
-    never any quota    the documented default of 240 requests a minute times the share
+    never any quota    only the even pace of the documented default, 240 requests a minute times the share
 
 What no rule could know: a predecessor's requests that were on their way when this process first asked (at most its
 concurrency) come on top of the share, and each start costs one probe. Others that jump from little to everything
@@ -93,7 +95,7 @@ class RequestBudget:
         self._others = OtherTenants()
         self._allowed: deque[int] = deque(maxlen=WINDOWS_KEPT)
         self._works = False
-        self._round_trip_s: float | None = None
+        self._mean_trip_s: float | None = None
         self.rejected_total = 0
         self._rejected_in_a_row = 0
         self._jitter_s = 0.0
@@ -177,7 +179,7 @@ class RequestBudget:
         if status == 429:
             self.rejected_total += 1
             self._rejected_in_a_row += 1
-            self._window.refused = self._window.refused or told is not Told.GONE
+            self._window.refused |= told is not Told.GONE
             self._hold(told, quota, date, now)
             return
         self._rejected_in_a_row = 0
@@ -220,9 +222,10 @@ class RequestBudget:
             until = now
         elif quota is None or quota.reset_at is None or quota.reset_at <= date - STALE_S:
             until = MonoS(now + HOLD_UNTOLD_S)
-        elif quota.reset_at - date > WINDOW_S + STALE_S or self.reset_at is None:
+        elif quota.reset_at - date > WINDOW_S + STALE_S:
             until = MonoS(now + min(quota.reset_at - date, HOLD_MAX_S))
         else:
+            assert self.reset_at is not None, "this very answer told it"
             until = self.reset_at
         if self._rejected_in_a_row > 1:  # whatever it names, it is not enough
             until = max(until, MonoS(now + self._backoff_s(self._rejected_in_a_row)))
@@ -243,21 +246,16 @@ class RequestBudget:
 
     def _spread(self, now: MonoS, reset_at: MonoS) -> MonoS:
         """When the next of the usable requests leaves: evenly, but before the margin takes it."""
-        window, per_s = self._window, self._others_per_s()
+        window = self._window
         # By what was left at the last answer: what others may have spent since must not put off asking for ever.
-        told_at = min(now, window.told_at)
-        others_bind = self._room(told_at) < self._share_of(window.limit) - window.ours
-        closing_s = min(self._round_trip_s or 0.0, CLOSING_MAX_S) if others_bind else 0.0
-        pace_s = max(0.0, reset_at - closing_s - now) / self.usable(told_at)
-        ready: float = min(self._paced(now, pace_s), reset_at)
-        if per_s > 0:
-            mean = self._others.mean_within(window.limit or 0, window.others, window.left - 1)
-            ready = min(ready, window.known_at + mean / per_s - (self._round_trip_s or 0.0) / 2)
-        return MonoS(max(now, ready))
+        by_share, by_room = self._share_of(window.limit) - window.ours, self._room(min(now, window.told_at))
+        closing_s = min(self._round_trip_s(), CLOSING_MAX_S) if by_room < by_share else 0.0
+        pace_s = max(0.0, reset_at - closing_s - now) / min(by_share, by_room)
+        return max(now, min(self._paced(now, pace_s), reset_at, self._taken_at()))
 
     def _others_per_s(self) -> float:
         """Requests a second that others spend: in this window, or in the last ones when that is more."""
-        return max(self._window.others_per_s(), self._others.per_window() / WINDOW_S)
+        return max(self._window.others_per_s, self._others.per_window() / WINDOW_S)
 
     def _unseen(self, now: MonoS) -> float:
         """What others spend on average until a request of now is counted, since the last one was that tells of them.
@@ -266,11 +264,23 @@ class RequestBudget:
         """
         if self._window.reset_at is None:
             return 0.0
-        return self._others_per_s() * (now - self._window.known_at + (self._round_trip_s or 0.0) / 2)
+        return self._others_per_s() * (now - self._window.known_at + self._round_trip_s() / 2)
+
+    def _taken_at(self) -> MonoS:
+        """When the growing margin takes the next request, `_unseen` turned round; ``NEVER`` when nobody else spends."""
+        window, per_s = self._window, self._others_per_s()
+        if per_s <= 0:
+            return NEVER
+        mean = self._others.mean_within(window.limit or 0, window.others, window.left - 1)
+        return MonoS(window.known_at + mean / per_s - self._round_trip_s() / 2)
+
+    def _round_trip_s(self) -> float:
+        """How long answers take on average; 0 before the first one."""
+        return self._mean_trip_s or 0.0
 
     def _took(self, round_trip_s: float) -> None:
-        before = self._round_trip_s
-        self._round_trip_s = round_trip_s if before is None else before + (round_trip_s - before) * ROUND_TRIP_PART
+        before = self._mean_trip_s
+        self._mean_trip_s = round_trip_s if before is None else before + (round_trip_s - before) * ROUND_TRIP_PART
 
     def _room(self, now: MonoS) -> int:
         """How many requests the window still takes, if others do what they lately did."""

@@ -9,6 +9,8 @@ Times are whole seconds of server time; ranges are half-open. Three sets tell ev
       that late were found too. What is not settled is walked again by hot or catch-up;
     - ``final``: walked at least once, by a walk that came to its end, when it was older than the late horizon. What is
       not final is walked again by sweeps, and its ids are kept.
+Nobody walks again what was given up: what was walked of it before counts as settled and final. And without a sweep that
+has no bound, `Progress` takes what is settled for final once it is older than the late horizon.
 
 Invariants: final is part of settled, settled of walked; nothing is walked that lies ahead of the clock; from ``floor``
 on every second is walked, lost, or a gap that is still to be walked; lost is what never will be walked by itself.

@@ -40,6 +40,9 @@ ROUNDED_S = 2.0
 """So much longer than it is a window's rest may seem: a second that `Date` is cut by, and one that Reset is rounded up
 by where a window begins in mid-second."""
 
+LOST_FOR_S = 2 * WINDOW_S
+"""A window may have begun up to one before its first answer, and lasts one: what was lost earlier is no part of it."""
+
 PAST = MonoS(-math.inf)
 
 
@@ -72,8 +75,8 @@ class QuotaWindow:
     """The counts of one organization's quota window, and what is on its way."""
 
     def __init__(self) -> None:
-        # All mutable state: what this window's answers told; what is on its way or came back without quota; bounds on
-        # when the window began and ends; and what is remembered of the one before.
+        # All mutable state: what this window's answers told; what is on its way or came back without quota; when each
+        # was told; bounds on when the window began and ends; and what is remembered of the one before.
         self.limit: int | None = None
         self.spent = 0
         self.reset_at: MonoS | None = None
@@ -85,9 +88,13 @@ class QuotaWindow:
         self._cut_s = 0.0
         self._ours = 0
         self._all_ours_since: MonoS | None = PAST
-        self._lost: list[MonoS] = []
-        self.told_at = self.known_at = self._spent_told_at = self._counted_until = PAST
-        self._began_after = self._ends_after = PAST
+        self._lost: list[MonoS] = []  # when each came back, oldest first
+        self.told_at = PAST  # when an answer last told of it
+        self.known_at = PAST  # about when the request was counted whose answer told ``spent``
+        self._spent_told_at = PAST  # when that answer arrived
+        self._counted_until = PAST  # when the newest request left of which an answer told
+        self._began_after = PAST  # the window began no earlier
+        self._ends_after = PAST  # and ends no earlier; ``reset_at`` is the other bound
 
     @property
     def ours(self) -> int:
@@ -100,7 +107,7 @@ class QuotaWindow:
         No answer of it is known, so it may have counted all on their way, and each lost one of the last minute.
         """
         since = max(self._ends_after, self._counted_until)
-        lost = sorted(at for at in self._lost if at >= since)
+        lost = [at for at in self._lost if at >= since]
         too_many = len(self.on_way) + len(lost) + 1 - share
         if too_many <= 0:
             return PAST
@@ -128,13 +135,14 @@ class QuotaWindow:
         """From now on somebody else may have spent our share: what the next answer tells counts as ours."""
         self._all_ours_since = now
 
+    @property
     def others_per_s(self) -> float:
         """Requests a second that others spent in this window until the last answer."""
         if self.reset_at is None:
             return 0.0
         return self.others / max(RATE_OVER_S, self.told_at - (self.reset_at - WINDOW_S))
 
-    def sent(self, now: MonoS, by_chance: int = 0) -> SentRequest:
+    def sent(self, now: MonoS, by_chance: int) -> SentRequest:
         """A request leaves; others may spend ``by_chance`` requests before it is counted."""
         expected = None
         if self.reset_at is not None and now < self.reset_at:
@@ -149,11 +157,11 @@ class QuotaWindow:
         for earlier in self.on_way[:index]:
             earlier.overtaken += 1
         request.overtaken += (len(self.on_way) - index - 1) // 2  # on their way, or on their way back
-        self.on_way.remove(request)
+        del self.on_way[index]
 
     def lost(self, now: MonoS) -> None:
         """A request came back without quota, or not at all; it may have been counted."""
-        self._lost = [at for at in self._lost if at > now - 2 * WINDOW_S]
+        self._lost = [at for at in self._lost if at > now - LOST_FOR_S]
         self._lost.append(now)
 
     def surprise(self, request: SentRequest, quota: Quota) -> int:
@@ -172,44 +180,43 @@ class QuotaWindow:
             now: when it arrived.
             counted: whether the server surely counted the request.
         """
-        told = quota.reset_at
-        if told is not None and told <= date - STALE_S:
-            told = None  # a window that is over says nothing about the one that runs
-        place = self._place(request, _spent(quota), told, date, counted)
+        spent, reset = _spent(quota), quota.reset_at
+        if reset is not None and reset <= date - STALE_S:
+            reset = None  # a window that is over says nothing about the one that runs
+        fell = self._fell(request, spent, counted)
+        place = self._place(request, reset, date, fell)
         if place is Told.GONE:
             self._ours += quota.reset_at is None  # it did not say which window counted it
             return place
         if place is Told.NEXT:
-            seen = told is not None or self._fell(request, _spent(quota), counted)
-            self._begin(request, _spent(quota), now, seen=seen)
+            self._begin(request, spent, now, seen=reset is not None or fell)
         else:
             self._ours += 1
         if self._all_ours_since is not None and request.at >= self._all_ours_since:
-            self._ours, self._all_ours_since = max(self._ours, _spent(quota)), None
-        if _spent(quota) >= self.spent:
-            self.spent, self._spent_told_at = _spent(quota), now
+            self._ours, self._all_ours_since = max(self._ours, spent), None
+        if spent >= self.spent:
+            self.spent, self._spent_told_at = spent, now
             self.known_at = MonoS((request.at + now) / 2)
         self.limit = quota.limit
-        self._time(place, request, told, date, now)
+        self._time(place, request, reset, date, now)
         self.told_at = now
         self._counted_until = max(self._counted_until, request.at)
         return place
 
-    def _place(self, request: SentRequest, spent: int, told: EpochS | None, date: EpochS, counted: bool) -> Told:
+    def _place(self, request: SentRequest, reset: EpochS | None, date: EpochS, fell: bool) -> Told:
         """Which window an answer speaks for."""
         if self.limit is None:
             return Told.NEXT
-        fell = self._fell(request, spent, counted)
         left_before = request.window < self.number
-        if told is None:
+        if reset is None:
             if left_before:
                 return Told.GONE
             return Told.NEXT if fell or date >= self._end else Told.THIS
-        if abs(told - self._end) <= STALE_S:
+        if abs(reset - self._end) <= STALE_S:
             return Told.THIS
-        if told < self._end and left_before:
+        if reset < self._end and left_before:
             return Told.GONE
-        ended = told > self._end and date >= self._end - STALE_S
+        ended = reset > self._end and date >= self._end - STALE_S
         return Told.NEXT if ended or fell else Told.THIS  # else the Reset jumped
 
     def _fell(self, request: SentRequest, spent: int, counted: bool) -> bool:
@@ -217,7 +224,11 @@ class QuotaWindow:
         return request.at > self._spent_told_at and (spent < self.spent or (counted and spent == self.spent))
 
     def _begin(self, request: SentRequest, spent: int, now: MonoS, *, seen: bool) -> None:
-        """A new window: its first answer is at hand; not ``seen``: by the clock alone, and it may be a later one."""
+        """A new window, whose first answer is at hand.
+
+        ``seen``: the answer itself shows the beginning (a Reset, or a count that fell). Else the clock alone says so:
+        it may have begun up to a window before, and ours of the last minute stay counted.
+        """
         if seen:
             self._began_after = max(self._counted_until, self._ends_after if self._ends_after <= now else PAST)
             self._ours = 1
@@ -229,11 +240,11 @@ class QuotaWindow:
         self.spent, self.refused = 0, False
         self.reset_at, self._ends_after = None, PAST
 
-    def _time(self, place: Told, request: SentRequest, told: EpochS | None, date: EpochS, now: MonoS) -> None:
+    def _time(self, place: Told, request: SentRequest, reset: EpochS | None, date: EpochS, now: MonoS) -> None:
         """When the window ends: between ``_ends_after`` and ``reset_at``."""
-        moved = told is not None and abs(told - self._end) > STALE_S
-        if told is not None:
-            self._end, self._end_told = told, True
+        moved = reset is not None and abs(reset - self._end) > STALE_S
+        if reset is not None:
+            self._end, self._end_told = reset, True
         elif place is Told.NEXT:
             # Not told: one minute from the first request at the most, whose `Date` may be cut by a second.
             self._end, self._end_told, moved = EpochS(date + WINDOW_S + 1.0), False, True
@@ -241,9 +252,8 @@ class QuotaWindow:
         duration_s = min(max(0.0, self._end - date), WINDOW_S + STALE_S)
         if place is Told.THIS and date >= self._end:
             self._cut_s = 1.0  # it runs on after its Reset: the server cuts fractions of a second
-        duration_s += self._cut_s
-        latest = MonoS(now + duration_s)
-        earliest = MonoS(request.at + duration_s - self._cut_s - ROUNDED_S) if self._end_told else PAST
+        latest = MonoS(now + duration_s + self._cut_s)
+        earliest = MonoS(request.at + duration_s - ROUNDED_S) if self._end_told else PAST
         known = self.reset_at
         if known is None or moved or now >= known or earliest > known or latest < self._ends_after:
             self.reset_at, self._ends_after = latest, earliest

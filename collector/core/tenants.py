@@ -25,8 +25,7 @@ BURST_FADES = 0.98
 """A burst is half forgotten after 34 windows: what happens once in a while costs a 429 once in a longer while."""
 
 MARGIN_PART = 10
-"""The margin is the limit's tenth part at most: it takes from our share whatever happens to be left at the end."""
-
+"""What is sudden counts as the limit's tenth part at most: it takes from our share whatever is left at the end."""
 
 DEVIATIONS = 4.5
 """Who asks independently (Poisson) goes beyond the mean and 4.5 deviations once in a thousand to a million times."""
@@ -57,7 +56,7 @@ class OtherTenants:
 
     def per_window(self) -> float:
         """Requests that others spent in a window on average, in the last ones."""
-        totals = [total for total in self._totals if total is not None]
+        totals = self._watched
         return sum(totals) / len(totals) if totals else 0.0
 
     def margin(self, limit: int, spent: int, mean: float) -> int:
@@ -78,8 +77,13 @@ class OtherTenants:
         if beyond <= 0:
             return 0.0
         squared = DEVIATIONS**2  # `by_chance` turned round: the root of (beyond - mean)^2 = squared x variance
-        half = 2 * beyond + squared
-        return 2 * beyond**2 / (half + math.sqrt(half**2 - 4 * (1 - squared * TIME_DIFFERS**2) * beyond**2))
+        linear = 2 * beyond + squared
+        return 2 * beyond**2 / (linear + math.sqrt(linear**2 - 4 * (1 - squared * TIME_DIFFERS**2) * beyond**2))
+
+    @property
+    def _watched(self) -> list[int]:
+        """Others' totals of those of the last windows that were watched to their end."""
+        return [total for total in self._totals if total is not None]
 
     def _sudden(self, limit: int) -> int:
         """The largest burst and a quarter: the largest of a thousand is not the largest of ten thousand."""
@@ -88,7 +92,7 @@ class OtherTenants:
 
     def _still_to_come(self, limit: int, spent: int) -> int:
         """What others may still spend in this window, judged by their totals in the last ones and how these differ."""
-        totals = [total for total in self._totals if total is not None]
+        totals = self._watched
         if len(totals) < max(WINDOWS_ENOUGH, len(self._totals)):
             return limit
         most = max(totals)

@@ -47,6 +47,7 @@ class Commits(NamedTuple):
 
 
 UNTOLD = Commits("", "", in_order=True)
+"""Of a page on which no row says when it was committed."""
 
 
 class WalkState(Enum):
@@ -110,7 +111,7 @@ class Walk:
         self._last_round: int | None = None
         self._in_order = True
         self._last_commit = ""
-        self._by_commit = False  # whether the rows may come as they were committed
+        self._commits_go_back = False
 
     @property
     def request(self) -> PageRequest:
@@ -127,13 +128,13 @@ class Walk:
         """Whether no page was taken yet."""
         return self.pages == 0
 
-    def step(self, page: Page, rounds: Iterable[int], commits: Commits = UNTOLD) -> Step:
+    def step(self, page: Page, rounds: Iterable[int], commits: Commits) -> Step:
         """Take a page that is about to be published.
 
         Args:
             page: the answer to `request`.
             rounds: ``roundId`` of its rows in the order they came; rows without one are left out.
-            commits: when its rows were committed, as far as they say.
+            commits: when its rows were committed, as far as they say; `UNTOLD` when none does.
         """
         date = page.answer.date
         if date is not None and date < self.started_at:
@@ -172,16 +173,13 @@ class Walk:
     def _observe_commits(self, commits: Commits) -> None:
         if not commits.last:
             return
-        if not self._last_commit:
-            self._by_commit = True
-        if not commits.in_order or commits.first < self._last_commit:
-            self._by_commit = False
+        self._commits_go_back |= not commits.in_order or commits.first < self._last_commit
         self._last_commit = max(self._last_commit, commits.last)
 
     def _proven(self) -> int | None:
         first, last = self._first_round, self._last_round
-        if self._by_commit:
-            return None
+        if self._last_commit and not self._commits_go_back:
+            return None  # the rows may come as they were committed
         if not self._in_order or first is None or last is None or self._ordered_rows < ORDER_PROOF_ROWS:
             return None
         if self.pages < ORDER_PROOF_PAGES:

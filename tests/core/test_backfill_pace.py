@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collector.core.backfill import BackfillJob, BackfillRequest, Counts, JobState
-from collector.core.backfill_pace import REMEMBERED_S, JobPace
+from collector.core.backfill_pace import PACE_OVER_S, JobPace
 from collector.core.model import MonoS
 
 START, END = 1_790_000_000, 1_790_010_000
@@ -19,7 +19,7 @@ def after(pages: int, share: float) -> BackfillJob:
 
 
 def test_pace_and_time_left_follow_from_what_was_done() -> None:
-    """Nothing is guessed from one look; then it is a rule of three."""
+    """Nothing is guessed at once; then it is a rule of three."""
     pace = JobPace()
     pace.observe(after(10, 0.1), MonoS(100.0))
     assert (pace.pages_per_min(MonoS(100.0)), pace.time_left_s(MonoS(100.0))) == (None, None)
@@ -35,7 +35,7 @@ def test_a_job_that_stands_still_becomes_slower() -> None:
     pace.observe(after(60, 0.5), MonoS(60.0))
     assert pace.time_left_s(MonoS(60.0)) == pytest.approx(60.0)
     assert pace.time_left_s(MonoS(120.0)) == pytest.approx(120.0)
-    long_after = MonoS(60.0 + REMEMBERED_S)
+    long_after = MonoS(60.0 + PACE_OVER_S)
     assert (pace.pages_per_min(long_after), pace.time_left_s(long_after)) == (0.0, None)
 
 
@@ -47,7 +47,7 @@ def test_it_follows_the_last_minutes_and_stays_small() -> None:
         pace.observe(after(pages, second / 10_000), MonoS(float(second)))
         pace.observe(after(pages, second / 10_000), MonoS(second + 0.5))
     assert pace.pages_per_min(MonoS(4_000.0)) == pytest.approx(60.0, rel=0.02)
-    assert len(pace._seen) <= REMEMBERED_S + 2
+    assert len(pace._seen) <= PACE_OVER_S + 2
 
 
 def test_nothing_is_known_of_a_job_that_does_not_run() -> None:

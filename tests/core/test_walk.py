@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.core.model import EpochS, Window
-from collector.core.walk import ORDER_PROOF_ROWS, Commits, Step, Walk, WalkState
+from collector.core.walk import ORDER_PROOF_ROWS, UNTOLD, Commits, Step, Walk, WalkState
 from tests.core.pages import AID, EPOCH, make_page, v6_time
 
 WINDOW = Window(EPOCH, EPOCH + 3_600)
@@ -20,8 +20,8 @@ def make_walk(started_at: float = EPOCH + 3_600.0, pages_max: int = 100) -> Walk
 
 
 def step(walk: Walk, rounds: list[int], continuation: str | None = "more", date: float | None = None) -> Step:
-    """Take one page with these rounds."""
-    return walk.step(make_page([{}] * len(rounds), continuation, date=date), rounds)
+    """Take one page with these rounds, whose rows do not say when they were committed."""
+    return walk.step(make_page([{}] * len(rounds), continuation, date=date), rounds, UNTOLD)
 
 
 def test_rows_in_order_prove_what_lies_before_the_last() -> None:

@@ -147,7 +147,7 @@ CORE = (
     Mistake(
         "a new process begins the share anew",
         QUOTA_WINDOW,
-        "self._ours, self._all_ours_since = max(self._ours, _spent(quota)), None",
+        "self._ours, self._all_ours_since = max(self._ours, spent), None",
         "self._all_ours_since = None",
         (
             "tests/core/test_budget.py::test_what_was_spent_before_the_first_answer_counts_as_ours",
@@ -172,8 +172,8 @@ CORE = (
     Mistake(
         "an old answer is as good as a new one",
         BUDGET,
-        "(now - self._window.known_at + (self._round_trip_s or 0.0) / 2)",
-        "(self._round_trip_s or 0.0)",
+        "(now - self._window.known_at + self._round_trip_s() / 2)",
+        "self._round_trip_s()",
         (
             "tests/core/test_budget.py::test_the_last_of_a_window_leave_one_after_the_others_answer",
             "tests/core/test_budget_hours.py::test_a_small_limit",
@@ -182,14 +182,14 @@ CORE = (
     Mistake(
         "the last requests of a window wait for their turn until what is known is too old for them",
         BUDGET,
-        "            ready = min(ready, window.known_at + mean / per_s - (self._round_trip_s or 0.0) / 2)\n",
-        "            assert mean >= 0.0\n",
+        "min(self._paced(now, pace_s), reset_at, self._taken_at())",
+        "min(self._paced(now, pace_s), reset_at)",
         ("tests/core/test_budget_hours.py::test_a_small_limit",),
     ),
     Mistake(
         "others leave less than the share, and the last answers come after the reset",
         BUDGET,
-        "CLOSING_MAX_S) if others_bind else 0.0",
+        "CLOSING_MAX_S) if by_room < by_share else 0.0",
         "CLOSING_MAX_S) if self._failures else 0.0",
         ("tests/core/test_budget.py::test_in_mid_window_requests_leave_evenly_whatever_others_do",),
     ),
@@ -339,15 +339,15 @@ CORE = (
     Mistake(
         "rows that come as they were committed are taken for ordered by time",
         "collector/core/walk.py",
-        "        if self._by_commit:\n            return None\n",
-        "",
+        "if self._last_commit and not self._commits_go_back:",
+        "if False:",
         ("tests/core/test_walk.py::test_rows_that_may_come_by_commit_prove_nothing",),
     ),
     Mistake(
         "commits that go back from page to page are overlooked",
         "collector/core/walk.py",
-        "if not commits.in_order or commits.first < self._last_commit:",
-        "if not commits.in_order:",
+        "not commits.in_order or commits.first < self._last_commit",
+        "not commits.in_order",
         ("tests/core/test_walk.py::test_a_row_committed_before_one_in_front_of_it_shows_the_order",),
     ),
     Mistake(
