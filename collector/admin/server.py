@@ -1,7 +1,8 @@
 """Serves health, metrics and status over HTTP.
 
 Rule: reads only. ``/livez`` looks at nothing but the process: a liveness check that looked at Kafka or at the API
-would have the collector restarted for their trouble. ``/readyz`` tells whether the work is being done.
+would have the collector restarted for their trouble. ``/readyz`` tells whether the work is being done, and
+what it waits for.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def admin_app(snapshot: Callable[[], dict[str, Any]], registry: CollectorRegistr
     """The ASGI application.
 
     Args:
-        snapshot: the status as JSON-ready data; its ``ready`` decides ``/readyz``.
+        snapshot: the status as JSON-ready data; its ``ready`` decides ``/readyz``, its ``waits_for`` tells why not.
         registry: the metrics.
     """
 
@@ -51,8 +52,10 @@ def admin_app(snapshot: Callable[[], dict[str, Any]], registry: CollectorRegistr
         return Response("ok\n", media_type="text/plain")
 
     async def ready(_request: Request) -> Response:
-        is_ready = bool(snapshot()["ready"])
-        return Response("ready\n" if is_ready else "not ready\n", 200 if is_ready else 503, media_type="text/plain")
+        found = snapshot()
+        if found["ready"]:
+            return Response("ready\n", media_type="text/plain")
+        return Response(f"not ready: {'; '.join(found['waits_for'])}\n", 503, media_type="text/plain")
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -207,8 +207,14 @@ class _Service:
         if self._dry_run:
             return dry_run_sinks()
         return await kafka_sinks(
-            self._config, stopping=self._stopping, failures_max=ONCE_FAILURES_MAX if self._once else None
+            self._config,
+            stopping=self._stopping,
+            failures_max=ONCE_FAILURES_MAX if self._once else None,
+            held_up=self._hold_up,
         )
+
+    def _hold_up(self, why: str | None) -> None:
+        self._board.held_up = why
 
     def _verdict(self, keeper: ShardKeeper) -> int:
         if keeper.given_up:

@@ -66,13 +66,16 @@ def dry_run_sinks() -> Sinks:
     return Sinks(lambda _shard: StdoutSink(), DRY_RUN_RECORD_BYTES_MAX)
 
 
-async def kafka_sinks(config: Config, *, stopping: anyio.Event, failures_max: int | None) -> Sinks:
+async def kafka_sinks(
+    config: Config, *, stopping: anyio.Event, failures_max: int | None, held_up: Callable[[str | None], None]
+) -> Sinks:
     """Transactional sinks, once Kafka answered and its topics can keep the promise.
 
     Args:
         config: checked.
         stopping: set when nobody wants them any more.
         failures_max: give up after so many failures in a row; None: never.
+        held_up: is told why Kafka cannot be used yet, each time; None: it can.
 
     Raises:
         StoppedEarly: ``stopping`` was set first.
@@ -93,9 +96,11 @@ async def kafka_sinks(config: Config, *, stopping: anyio.Event, failures_max: in
                 raise
             retry_s = min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** min(failures - 1, 10))
             _log.warning("Kafka does not answer", detail=str(error), retry_s=retry_s)
+            held_up(f"Kafka does not answer (tries: {failures}): {error}")
         with anyio.move_on_after(retry_s):
             await stopping.wait()
             raise StoppedEarly
+    held_up(None)
     opener = SinkOpener(settings, layout)
     mailbox = Mailbox(settings)
 

@@ -17,6 +17,9 @@ from collector.telemetry.backfill import BackfillBoard
 LAST_EVENTS = 20
 """Newest events shown."""
 
+NAMES_MAX = 5
+"""Names in a sentence, at most."""
+
 
 @dataclass(slots=True)
 class OrganizationStatus:
@@ -97,6 +100,7 @@ class StatusBoard:
         self.monotonic = monotonic
         self._started_at = wall()
         self.phase = "starting"
+        self.held_up: str | None = None  # what keeps anything from beginning, such as a Kafka that does not answer
         self.organizations: dict[str, OrganizationStatus] = {}
         self.shards: dict[int, ShardStatus] = {}
         self.configuration_problem: str | None = None  # why the last one that was read is not in use
@@ -111,20 +115,34 @@ class StatusBoard:
 
         A member whose shards hold nothing is ready: it stands by. One that is no member is not.
         """
-        return (
-            bool(self.shards)
-            and (self.group is None or self.group.is_member())
-            and all(shard.owned for shard in self.shards.values() if shard.assigned)
-            and all(organization.requests or organization.stopped for organization in self.organizations.values())
-        )
+        return not self.waits_for()
+
+    def waits_for(self) -> list[str]:
+        """What is missing before this process is ready, a sentence each; nothing when it is."""
+        if not self.shards:
+            starting = "Kafka is asked for its topics" if self.phase == "starting" else "no organization is configured"
+            return [self.held_up or starting]
+        found = []
+        if self.group is not None and not self.group.is_member():
+            found.append(f"this worker is no member of the group {self.group.group} now: it joins, or Kafka is away")
+        restoring = [shard for shard in self.shards.values() if shard.assigned and not shard.owned]
+        if restoring:
+            numbers = _some([str(shard.number) for shard in restoring])
+            problem = next((f": {shard.last_error}" for shard in restoring if shard.last_error), "")
+            found.append(f"{'shards' if len(restoring) > 1 else 'shard'} {numbers} being restored{problem}")
+        silent = [one.name for one in self.organizations.values() if not one.requests and not one.stopped]
+        if silent:
+            found.append(f"no answer of the API yet for {_some(silent)}")
+        return found
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as JSON-ready data."""
-        now = self.monotonic()
+        now, waits_for = self.monotonic(), self.waits_for()
         return {
             "version": self._version,
             "phase": self._phase(),
-            "ready": self.ready,
+            "ready": not waits_for,
+            "waits_for": waits_for,
             "configuration": {"problem": self.configuration_problem, "needs_restart": list(self.restart_keys)},
             "group": None
             if self.group is None
@@ -182,3 +200,8 @@ class StatusBoard:
             "backfills": status.backfills.snapshot(now, server_now),
             "account_groups": [account_group(group, now, server_now) for group in status.groups.values()],
         }
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMES_MAX
+    return ", ".join(names[:NAMES_MAX]) + (f" and {more} more" if more > 0 else "")

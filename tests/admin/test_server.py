@@ -71,7 +71,9 @@ async def test_alive_is_not_ready() -> None:
         process.become_ready()
         assert (await client.get("/readyz")).status_code == 200
         process.board.shards[0].owned = False
-        assert (await client.get("/readyz")).status_code == 503
+        process.board.shards[0].last_error = "no broker"
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "not ready: shard 0 being restored: no broker\n")
         assert (await client.get("/livez")).status_code == 200
 
 

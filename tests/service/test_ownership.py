@@ -165,7 +165,7 @@ def test_readiness_is_of_what_is_ours() -> None:
     world = World()
     member = False
     world.telemetry.joined(GroupStatus("g", None, lambda: member))
-    ready, phases = [], []
+    ready, phases, waits = [], [], []
     world.board.phase = "collecting"
     for is_member, ours, restored in [(False, (), ()), (True, (), ()), (True, (1,), ()), (True, (1,), (1,))]:
         member = is_member
@@ -174,5 +174,9 @@ def test_readiness_is_of_what_is_ours() -> None:
             world.board.shards[number].owned = True
         ready.append(world.board.ready)
         phases.append(world.board.snapshot()["phase"])
+        waits.append(world.board.waits_for())
     assert ready == [False, True, False, True]
+    assert waits == [
+        ["this worker is no member of the group g now: it joins, or Kafka is away"], [], ["shard 1 being restored"], []
+    ]  # fmt: skip
     assert phases == ["joining", "standby", "collecting", "collecting"]
