@@ -9,8 +9,9 @@ Times are whole seconds of server time; ranges are half-open. Three sets tell ev
       that late were found too. What is not settled is walked again by hot or catch-up;
     - ``final``: walked at least once, by a walk that came to its end, when it was older than the late horizon. What is
       not final is walked again by sweeps, and its ids are kept.
-Nobody walks again what was given up: what was walked of it before counts as settled and final. And without a sweep that
-has no bound, `Progress` takes what is settled for final once it is older than the late horizon.
+Nobody walks again what was given up, nor what is older than the ids that are kept: what was walked of it before counts
+as settled and final. And without a sweep that has no bound, `Progress` takes what is settled for final once it is older
+than the late horizon.
 
 Invariants: final is part of settled, settled of walked; nothing is walked that lies ahead of the clock; from ``floor``
 on every second is walked, lost, or a gap that is still to be walked; lost is what never will be walked by itself.
@@ -150,15 +151,21 @@ class Ledger:
     # --- how it changes ---
 
     def on_clock(self, now: EpochS, overlap_s: int, horizon_s: int) -> Ledger:
-        """As it is at ``now``: what a clock that ran ahead said is taken back; nothing young is settled or final."""
+        """As it is at ``now``: what a clock that ran ahead said is taken back; nothing young is settled or final.
+
+        But for what is older than the ids that are kept: after a longer overlap or horizon was chosen it may be young
+        again, and yet no window can ask for it. Were it not final, sweeps would begin there, and ids be kept, for ever.
+        """
         today, young = int(now), int(now) - overlap_s
+        walked = _before(self.walked, today)
+        forgotten = clip(walked, self.floor, self.kept_from)
         return replace(
             self,
             overlap_s=overlap_s,
             hot_from=None if self.hot_from is None else min(self.hot_from, young),
-            walked=_before(self.walked, today),
-            settled=_before(self.settled, young),
-            final=_before(self.final, today - horizon_s),
+            walked=walked,
+            settled=as_ranges([*_before(self.settled, young), *forgotten]),
+            final=as_ranges([*_before(self.final, today - horizon_s), *forgotten]),
             sweeps=tuple(
                 SweepRun(min(run.began, today), min(run.position, young), min(run.end, young)) for run in self.sweeps
             ),

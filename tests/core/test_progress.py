@@ -238,6 +238,40 @@ def test_without_sweeps_ids_are_not_kept_for_ever() -> None:
     assert progress.kept_from >= now - DAY_S - 3 * 3_600
 
 
+def test_a_longer_late_horizon_reaches_back_no_further_than_ids_are_kept() -> None:
+    """It grows with time, as if it had just begun; sweeps and ids do not stay for ever where the old one ended."""
+    progress, now = opened(), float(EPOCH)
+    for day in range(8):
+        if day == 3:
+            progress = Progress(KEY, replace(SETTINGS, late_horizon_s=2 * DAY_S), progress.ledger)
+        kept_from = progress.kept_from
+        for _ in range(24):
+            now += 3_600.0
+            walk(progress, now)
+            work_off(progress, now, Lane.CATCH_UP)
+            windows = work_off(progress, now, Lane.SWEEP)
+        assert all(window.start >= kept_from for window in windows)
+    assert progress.ledger is not None
+    assert progress.ledger.final_until >= now - 2 * DAY_S - 3_600
+    assert progress.kept_from >= now - 2 * DAY_S - 3 * 3_600
+
+
+def test_a_longer_overlap_asks_for_nothing_that_was_forgotten() -> None:
+    """What was settled stays so where its ids are gone; catch-up comes to an end."""
+    progress, now = opened(settings=replace(SETTINGS, late_horizon_s=3_600)), float(EPOCH)
+    for _ in range(8):
+        now += 3_600.0
+        walk(progress, now)
+        work_off(progress, now, Lane.CATCH_UP)
+        work_off(progress, now, Lane.SWEEP)
+    longer = replace(SETTINGS, late_horizon_s=6 * 3_600, overlap_s=6 * 3_600, overlap_max_s=6 * 3_600)
+    progress = Progress(KEY, longer, progress.ledger)
+    for _ in range(8):
+        now += 3_600.0
+        walk(progress, now)
+        assert all(window.start < window.end for window in work_off(progress, now, Lane.CATCH_UP))
+
+
 def test_a_walk_under_way_keeps_its_ids() -> None:
     """A sweep of the oldest hour takes four hours: hot commits do not drop the ids that its pages can show."""
     progress, now = opened(EPOCH, replace(SETTINGS, sweeps=(Sweep(None, 3_600),))), float(EPOCH)
