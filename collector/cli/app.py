@@ -15,7 +15,6 @@ import typer
 from collector import __version__
 from collector.cli.options import ConfigFile, LogLevel
 from collector.cli.outcome import command
-from collector.errors import ConfigurationError
 
 app = typer.Typer(
     name="te-collector",
@@ -184,8 +183,13 @@ def backfill(
         str | None, typer.Option("--to", metavar="TIME", help="The same. Default: now.", show_default=False)
     ] = None,
     quota_share: Annotated[
-        float, typer.Option("--quota-share", help="Of the pages, while there are new sessions to fetch.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--quota-share",
+            help="Of the pages, while there are new sessions to fetch. Default: 0.2.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
     wait: Annotated[
         bool | None,
@@ -207,21 +211,24 @@ def backfill(
     A running collector does it beside its other work; without one the request waits, seven days at most. The range
     may be older than what it remembers. Prints the job's id.
     """
-    from collector.cli.backfill import How, Wanted, ask
+    from collector.cli.backfill import How, ask
     from collector.cli.backfill_jobs import print_jobs
     from collector.cli.backfill_watch import cancel as cancel_job
     from collector.cli.backfill_watch import watch_job
+    from collector.cli.backfill_wish import QUOTA_SHARE, Wanted, one_thing_at_a_time
 
-    instead = {"--list": show_list, "--watch": watch is not None, "--cancel": cancel is not None}
-    if len(given := [option for option, is_given in instead.items() if is_given]) > 1:
-        raise ConfigurationError(f"{' and '.join(given)} exclude each other: one at a time")
+    instead = {"--list": show_list or None, "--watch": watch, "--cancel": cancel}
+    asking = {"--account-group": account_group or None, "--from": start, "--to": end, "--quota-share": quota_share}
+    asking |= {"--dry-run": dry_run or None, "--wait/--no-wait": wait}
+    one_thing_at_a_time(instead, asking | ({} if show_list else {"--organization": organization}))
     if show_list:
         return print_jobs(config, organization, as_json=as_json)
     if cancel is not None:
         return cancel_job(config, cancel, as_json=as_json)
     if watch is not None:
         return watch_job(config, watch, as_json=as_json)
-    wanted = Wanted(organization, tuple(account_group or ()), start, end, quota_share)
+    share = QUOTA_SHARE if quota_share is None else quota_share
+    wanted = Wanted(organization, tuple(account_group or ()), start, end, share)
     return ask(config, wanted, How(dry_run=dry_run, wait=wait, as_json=as_json))
 
 

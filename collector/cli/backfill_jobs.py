@@ -1,7 +1,7 @@
 """Backfill jobs as the topics tell them: all of them, one by its id, as a document.
 
-One rule: it only reads, and what it cannot read is said, not passed over. A request that no worker took yet is a job
-that waits.
+One rule: it only reads, and a job that it cannot read is said, not passed over. A request that no worker took yet is a
+job that waits; one that this version cannot read is none, because no worker of this version will take it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from collector.cli.backfill_view import as_text
-from collector.cli.brokers_only import prepared, print_json
+from collector.cli.brokers_only import prepared, print_json, unreadable
 from collector.cli.outcome import ExitCode
 from collector.cli.wording import listed
 from collector.clock import SystemClock
@@ -23,7 +23,7 @@ from collector.config.problems import suggestion
 from collector.core.backfill import KIND, BackfillJob, key_of, parts_of
 from collector.core.backfill_jobs import BackfillJobs
 from collector.core.event import rfc3339
-from collector.errors import ConfigurationError, StartRefused
+from collector.errors import ConfigurationError
 from collector.kafka.mailbox import all_letters
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.state import read_state
@@ -109,7 +109,7 @@ async def jobs_of(settings: KafkaSettings, state: Mapping[str, bytes], organizat
     """
     begin = f"{KIND}/"
     taken_ones = {key: value for key, value in state.items() if key.startswith(begin)}
-    jobs = {key: Known(read_job(settings.state_topic, value), is_taken=True) for key, value in taken_ones.items()}
+    jobs = {key: Known(read_job(settings.state_topic, key, value), is_taken=True) for key, value in taken_ones.items()}
     shard = None if organization is None else shard_of(organization, settings.shards)
     letters = await all_letters(settings, shard=shard)
     named = {parts[1] for letter in letters if (parts := parts_of(letter.key)) is not None}
@@ -122,11 +122,12 @@ async def jobs_of(settings: KafkaSettings, state: Mapping[str, bytes], organizat
     return sorted(jobs.values(), key=lambda one: (one.job.request.requested_at, one.job.request.job))
 
 
-def read_job(topic: str, value: bytes) -> BackfillJob:
+def read_job(topic: str, key: str, value: bytes) -> BackfillJob:
     """A job as the state has it.
 
     Args:
         topic: the state topic, for what is said.
+        key: of its record, for the same.
         value: of its record.
 
     Raises:
@@ -135,7 +136,7 @@ def read_job(topic: str, value: bytes) -> BackfillJob:
     try:
         return BackfillJob.parse(value)
     except ValueError as error:
-        raise StartRefused(f"{topic} holds a job that this version cannot read ({error})") from error
+        raise unreadable(topic, key, error) from error
 
 
 def find(known: Sequence[Known], name: str, option: str, file: Path | None) -> Known:
@@ -147,7 +148,7 @@ def find(known: Sequence[Known], name: str, option: str, file: Path | None) -> K
     found = {one.job.request.job: one for one in known}
     if name not in found:
         near = suggestion(name, found) or "."
-        raise ConfigurationError(f"{option}: there is no job {name}{near} All jobs: {hint(file, '--list')}")
+        raise ConfigurationError(f"{option}: there is no job {name!r}{near} All jobs: {hint(file, '--list')}")
     return found[name]
 
 

@@ -66,7 +66,7 @@ class Standing:
         if news.value is None:
             self._jobs.pop(parts[2], None)
         else:
-            self._jobs[parts[2]] = read_job(self._topic, news.value)
+            self._jobs[parts[2]] = read_job(self._topic, news.key, news.value)
         self._heard_at = now  # one job of an organization runs at a time: this one, or one that it waits for
         self._said.discard("quiet")
         self._answers(now)

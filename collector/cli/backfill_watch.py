@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,8 @@ def watch_job(file: Path | None, name: str, *, as_json: bool) -> int:
 
     async def main() -> int:
         request = find(await all_jobs(settings), name, "--watch", file).job.request
-        return await wait_for(settings, request, file=file, as_json=as_json)
+        jobs = partial(all_jobs, settings, request.organization)
+        return await wait_for(settings, request, jobs, file=file, as_json=as_json)
 
     return anyio.run(main, backend="asyncio")
 
@@ -52,28 +53,28 @@ def watch_job(file: Path | None, name: str, *, as_json: bool) -> int:
 async def wait_for(
     settings: KafkaSettings,
     request: BackfillRequest,
+    jobs: Callable[[], Awaitable[Sequence[Known]]],
     *,
     file: Path | None,
     as_json: bool,
-    ask: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Show a job until it is over, or until Ctrl-C or SIGTERM; those end the watching only.
 
     Args:
         settings: of Kafka.
         request: the job's.
+        jobs: reads the jobs of the organization, once what becomes of them is heard; asks for this one, if it was not
+            asked for before.
         file: configuration file, for what is said.
         as_json: print the job as a JSON document at its end.
-        ask: asks for the job; None: that was done before.
     """
     shard, ours = shard_of(request.organization, settings.shards), key_of(KIND, request.organization, "")
     async with follow_state(settings, shard, lambda key: key.startswith(ours)) as news:
-        known = await all_jobs(settings, request.organization)
-        if ask is not None:
-            await ask()
-        jobs = {one.job.request.job: one.job for one in known if one.is_taken or one.job.request.job != request.job}
+        there = {
+            one.job.request.job: one.job for one in await jobs() if one.is_taken or one.job.request.job != request.job
+        }
         with JobBar(request) if sys.stderr.isatty() else JobLines(request) as view:
-            standing = Standing(request, jobs, view, SystemClock().monotonic(), settings.state_topic)
+            standing = Standing(request, there, view, SystemClock().monotonic(), settings.state_topic)
             is_over = await _until_over(standing, news)
     if not is_over:
         say(
@@ -165,5 +166,5 @@ async def _cancelled(settings: KafkaSettings, known: Known) -> Known:
             while not known.job.is_over:
                 one = await anext(news)
                 if isinstance(one, News) and one.value is not None:
-                    known = Known(read_job(settings.state_topic, one.value), is_taken=True)
+                    known = Known(read_job(settings.state_topic, one.key, one.value), is_taken=True)
     return known

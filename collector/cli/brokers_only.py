@@ -1,4 +1,5 @@
-"""Commands that need brokers only, beside a collector or without one: how they begin, and how they answer a script.
+"""Commands that need brokers only, beside a collector or without one: how they begin, answer a script,
+and say what they cannot read.
 
 One rule: no organization and no token is needed, and standard output holds nothing but the answer.
 """
@@ -13,6 +14,7 @@ import orjson
 
 from collector.composition import kafka_settings
 from collector.config import Config, load_config
+from collector.errors import StartRefused
 from collector.kafka.logs import limit_client_logs
 from collector.kafka.settings import KafkaSettings
 from collector.telemetry.logs import configure_logs
@@ -36,3 +38,10 @@ def prepared(file: Path | None) -> tuple[Config, KafkaSettings]:
 def print_json(document: dict[str, Any]) -> None:
     """Write a document to standard output."""
     sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def unreadable(topic: str, key: str, error: Exception) -> StartRefused:
+    """What to say of a record that another version wrote, or nobody of us."""
+    return StartRefused(
+        f"{topic} holds what this version cannot read at {key} ({error}); use the version that wrote it"
+    )

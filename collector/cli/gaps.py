@@ -7,19 +7,20 @@ walk is a gap once the next walk is overdue; until then a collector that keeps u
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import anyio
 
-from collector.cli.brokers_only import prepared, print_json
-from collector.cli.wording import time_text
+from collector.cli.brokers_only import prepared, print_json, unreadable
+from collector.cli.wording import listed, time_text
 from collector.clock import SystemClock
 from collector.config.durations import format_duration
+from collector.config.problems import suggestion
 from collector.config.sections import POLL_INTERVAL_MAX
 from collector.core.event import rfc3339
 from collector.core.ledger import Ledger
@@ -70,12 +71,12 @@ def print_gaps(file: Path | None, organization: str | None, account_group: str |
         StartRefused: there is no state topic, it cannot be read, or nothing is known of what was asked for.
     """
     config, settings = prepared(file)
-    wanted = _wanted(organization, account_group)
-    state = anyio.run(partial(read_state, settings, wanted), backend="asyncio")
+    state = anyio.run(partial(read_state, settings, lambda key: key.startswith(_KIND)), backend="asyncio")
     due_s = {one.name: one.poll_interval_max.total_seconds() for one in config.organizations}
-    entries = sorted(_entry(key, value, settings.state_topic, due_s) for key, value in state.items())
-    if not entries and (organization or account_group):
-        raise StartRefused(f"{settings.state_topic} knows nothing of this organization or account group")
+    wanted = {key: value for key, value in state.items() if _is_wanted(key, organization, account_group)}
+    if not wanted and not (organization is None and account_group is None):
+        raise StartRefused(f"{settings.state_topic} knows nothing of {_unknown(state, organization, account_group)}")
+    entries = sorted(_entry(key, value, settings.state_topic, due_s) for key, value in wanted.items())
     now = EpochS(SystemClock().wall())
     if as_json:
         print_json({"now": rfc3339(now), "account_groups": [as_document(entry, now) for entry in entries]})
@@ -138,19 +139,34 @@ def _ago(time_s: int, now: EpochS) -> str:
     return f"{_duration(max(0, int(now) - time_s))} ago"
 
 
-def _wanted(organization: str | None, account_group: str | None) -> Callable[[str], bool]:
-    begin = _KIND if organization is None else f"{_KIND}{quote(organization, safe='')}/"
-    end = "" if account_group is None else f"/{account_group}"
-    return lambda key: key.startswith(begin) and key.endswith(end)
+def _named(key: str) -> tuple[str, str]:
+    """The organization and the account group of a key."""
+    organization, _, aid = key.removeprefix(_KIND).partition("/")
+    return unquote(organization), aid
+
+
+def _is_wanted(key: str, organization: str | None, account_group: str | None) -> bool:
+    name, aid = _named(key)
+    return organization in (None, name) and account_group in (None, aid)
+
+
+def _unknown(keys: Iterable[str], organization: str | None, account_group: str | None) -> str:
+    """What of it nobody has collected, with the nearest that somebody has, and with those there are."""
+    named = sorted(map(_named, keys))
+    names = sorted({name for name, _ in named})
+    if organization is not None and organization not in names:
+        what, wanted, there = "organization", organization, names
+    else:
+        aids = {aid for name, aid in named if organization in (None, name)}
+        what, wanted, there = "account group", str(account_group), sorted(aids)
+    near = suggestion(wanted, there) or "."
+    return f"{what} {wanted!r}{near} Collected: {listed(there) or 'none yet'}"
 
 
 def _entry(key: str, value: bytes, topic: str, due_s: Mapping[str, float]) -> Entry:
-    organization, _, aid = key.removeprefix(_KIND).partition("/")
+    name, aid = _named(key)
     try:
-        name = unquote(organization)
         # One that is not in the configuration at hand has the default.
         return Entry(name, aid, decode(value), due_s.get(name, POLL_INTERVAL_MAX.total_seconds()))
     except (ValueError, KeyError, TypeError) as error:
-        raise StartRefused(
-            f"{topic} holds what this version cannot read at {key} ({error}); use the version that wrote it"
-        ) from error
+        raise unreadable(topic, key, error) from error

@@ -27,6 +27,9 @@ KIND = "backfill"
 CANCEL_KIND = "backfill-cancel"
 """First parts of the keys of a request (and of its job in the state), and of the wish to cancel it."""
 
+TIME_MAX_S = 253_402_300_799
+"""The last second of the year 9999: whatever is later has no date in RFC 3339."""
+
 SKIPPED_MAX = 16
 """Ranges that could not be read and are told apart; of more only the number is known."""
 
@@ -96,11 +99,11 @@ class BackfillRequest:
         request = cls(
             job=str(stored["job"]),
             organization=str(stored["organization"]),
-            start=int(stored["start"]),
-            end=int(stored["end"]),
+            start=_second(stored["start"]),
+            end=_second(stored["end"]),
             account_groups=None if groups is None else tuple(str(aid) for aid in groups),
             quota_share=float(stored["quota_share"]),
-            requested_at=float(stored["requested_at"]),
+            requested_at=_time(stored["requested_at"]),
         )
         if not (request.job and request.start < request.end and 0.0 < request.quota_share < 1.0):
             raise ValueError(f"no backfill request: {request}")
@@ -251,13 +254,13 @@ class BackfillJob:
             stored = _read(value)
             return cls(
                 request=BackfillRequest._of(stored["request"]),
-                taken_at=float(stored["taken_at"]),
-                changed_at=float(stored["changed_at"]),
+                taken_at=_time(stored["taken_at"]),
+                changed_at=_time(stored["changed_at"]),
                 state=JobState(stored["state"]),
                 reason=str(stored["reason"]),
-                positions=tuple(Position(str(aid), int(until)) for aid, until in stored["positions"]),
+                positions=tuple(Position(str(aid), _second(until)) for aid, until in stored["positions"]),
                 counts=Counts(*map(int, stored["counts"])),
-                skipped=tuple(Skipped(str(aid), int(a), int(b)) for aid, a, b in stored["skipped"]),
+                skipped=tuple(Skipped(str(aid), _second(a), _second(b)) for aid, a, b in stored["skipped"]),
                 skipped_total=int(stored["skipped_total"]),
             )
         except (KeyError, TypeError) as error:
@@ -275,6 +278,17 @@ def parts_of(key: str) -> tuple[str, str, str] | None:
     if len(parts) != 3 or parts[0] not in (KIND, CANCEL_KIND):
         return None
     return parts[0], unquote(parts[1]), parts[2]
+
+
+def _time(value: Any) -> float:
+    time_s = float(value)
+    if not 0.0 <= time_s <= TIME_MAX_S:
+        raise ValueError(f"no time: {time_s:g} s since 1970")
+    return time_s
+
+
+def _second(value: Any) -> int:
+    return int(_time(value))
 
 
 def _read(value: bytes) -> dict[str, Any]:

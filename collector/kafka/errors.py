@@ -31,6 +31,10 @@ from collector.errors import RecordsRejected, StartRefused
 # https://kafka.apache.org/protocol.html#protocol_error_codes (10, 32, 2)
 _REJECTIONS = (MessageSizeTooLargeError, InvalidTimestampError, CorruptRecordException)
 
+FENCED_INSTANCE_ID = 82
+"""The code, which aiokafka has no name for: the instance id is another process's by now, and we are no member any more.
+https://kafka.apache.org/protocol.html#protocol_error_codes"""
+
 _FENCINGS = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
 

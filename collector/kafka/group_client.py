@@ -29,6 +29,7 @@ from aiokafka.structs import TopicPartition
 
 from collector.kafka.closing import finish_within, see_exception
 from collector.kafka.connection import client_arguments
+from collector.kafka.errors import FENCED_INSTANCE_ID
 from collector.kafka.membership_settings import MembershipSettings
 from collector.kafka.profiles import Profile, Profiles, new_assignor
 from collector.kafka.settings import KafkaSettings
@@ -38,10 +39,9 @@ _NO_ERROR = 0
 _ILLEGAL_GENERATION = 22
 _UNKNOWN_MEMBER = 25
 _REBALANCE_IN_PROGRESS = 27
-_FENCED_INSTANCE = 82
 
 _MEMBER_STILL = (_NO_ERROR, _REBALANCE_IN_PROGRESS)
-_MEMBER_NO_MORE = (_ILLEGAL_GENERATION, _UNKNOWN_MEMBER, _FENCED_INSTANCE)
+_MEMBER_NO_MORE = (_ILLEGAL_GENERATION, _UNKNOWN_MEMBER, FENCED_INSTANCE_ID)
 
 # A join is answered when all have joined, which takes the rebalance timeout at most; longer than that for the answer.
 _ANSWER_S = 1.0
@@ -209,7 +209,7 @@ class GroupClient:
             return False
         unknown = code == _UNKNOWN_MEMBER and isinstance(request, HeartbeatRequest)
         within_session = _now_s() < self._tenure.alive_s + self._settings.session_timeout_s
-        return code == _FENCED_INSTANCE or (unknown and within_session)
+        return code == FENCED_INSTANCE_ID or (unknown and within_session)
 
     def announce(self) -> None:
         """Let the others hear our profile if it is not what they know: by a rebalance, in which nothing moves."""

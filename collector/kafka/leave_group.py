@@ -20,16 +20,13 @@ from aiokafka.protocol.types import Array, Int16, Int32, Schema, String
 
 from collector.kafka.closing import finish_within
 from collector.kafka.connection import client_arguments
-from collector.kafka.errors import KafkaUnreachable, describe
+from collector.kafka.errors import FENCED_INSTANCE_ID, KafkaUnreachable, describe
 from collector.kafka.settings import KafkaSettings
 
 # A coordinator that moves or loads answers so at once; asked again until the deadline.
 _RETRY_S = 0.1
 
 _GONE = (NoError, UnknownMemberIdError)
-
-# FENCED_INSTANCE_ID, which aiokafka has no name for: the id is another process's by now, and we are no member any more.
-_FENCED_INSTANCE = 82
 
 
 async def remove_member(
@@ -85,7 +82,7 @@ async def _ask(client: Any, group_id: str, member_id: str, instance_id: str | No
     except KafkaError as error:
         return error
     codes = [answer.error_code, *(code for _, _, code in answer.members)]
-    errors = [error for error in map(for_code, set(codes) - {_FENCED_INSTANCE}) if error not in _GONE]
+    errors = [error for error in map(for_code, set(codes) - {FENCED_INSTANCE_ID}) if error not in _GONE]
     return errors[0](group_id) if errors else None
 
 

@@ -11,13 +11,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from collector.kafka.settings import KafkaSettings
+from collector.kafka.settings import DAY_MS, KafkaSettings
 
 # Long.MAX_VALUE, as brokers write "no limit" for message.timestamp.*.
 _NO_LIMIT_MS = 2**63 - 1
 
 _DEFAULT_REPLICATION = 3
-_DAY_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ def warnings(settings: KafkaSettings, topics: Mapping[str, ObservedTopic]) -> li
             said.append(
                 f"{topic.name}: min.insync.replicas is 1, so one broken disk can lose what was committed; {remedy}"
             )
-        if topic.name in settings.topics[:2] and topic.number("message.timestamp.after.max.ms", _NO_LIMIT_MS) < _DAY_MS:
+        if topic.name in settings.topics[:2] and topic.number("message.timestamp.after.max.ms", _NO_LIMIT_MS) < DAY_MS:
             remedy = alter_command(settings, topic.name, {"message.timestamp.after.max.ms": str(_NO_LIMIT_MS)})
             said.append(f"{topic.name}: the broker refuses records with a time slightly in the future; {remedy}")
     return said
@@ -222,7 +221,7 @@ def _retention(settings: KafkaSettings, events: ObservedTopic, *, oldest_ms: int
     found = []
     retention_ms = events.number("retention.ms", -1)
     if 0 <= retention_ms < oldest_ms:
-        remedy = alter_command(settings, events.name, {"retention.ms": str(oldest_ms + _DAY_MS)})
+        remedy = alter_command(settings, events.name, {"retention.ms": str(oldest_ms + DAY_MS)})
         found.append(
             f"{events.name}: retention.ms is {retention_ms}, but records up to {oldest_ms} ms old may be written: the "
             f"broker would delete them soon after they arrive. {remedy}"

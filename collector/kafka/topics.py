@@ -134,7 +134,7 @@ def _unreachable(settings: KafkaSettings, step: _Step, error: BaseException) -> 
     return KafkaUnreachable(
         f"kafka: no success at {settings.bootstrap_servers} while {step.name} ({describe(error)}; deadline "
         f"{settings.admin_timeout_s:g} s). Are the brokers up, is kafka.bootstrap_servers right, do "
-        f"kafka.security_protocol and the credentials fit? The client's own reasons are in the log above"
+        f"kafka.security_protocol and the credentials fit?"
     )
 
 

@@ -16,9 +16,9 @@ from collector.simulator.fleet import Agent
 from collector.simulator.format_v6 import write
 from collector.simulator.requests import group_of, world_of
 from collector.simulator.times import spaced
+from collector.simulator.topology_v6 import ROUND_S
 
 TEST_ID = 1
-_ROUND_S = 300
 
 
 async def networks(request: Request) -> Response:
@@ -112,7 +112,7 @@ def _agents(request: Request) -> list[tuple[Agent, int]]:
 
 
 def _round(request: Request) -> int:
-    return int(world_of(request).now() // _ROUND_S) * _ROUND_S - _ROUND_S
+    return int(world_of(request).now() // ROUND_S) * ROUND_S - ROUND_S
 
 
 def _result(request: Request, agent: Agent) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 # ruff: noqa: E501 - what is said stands as it is said
-from collector.cli.backfill import How, Wanted, ask, check_account_groups, overlaps, parse_time, request_of
+from collector.cli.backfill import How, ask
 from collector.cli.backfill_jobs import Known, hint, read_job
 from collector.cli.backfill_view import as_text
 from collector.cli.backfill_watch import cancel
+from collector.cli.backfill_wish import Wanted, check_account_groups, overlaps, parse_time, request_of
 from collector.config import load_config
 from collector.core.backfill import BackfillJob, Counts, JobState
 from collector.errors import ConfigurationError, StartRefused
@@ -175,10 +176,14 @@ def test_ctrl_c_before_it_is_known_whether_it_is_cancelled(
         (("--list", "--cancel", "x"), "--list and --cancel exclude each other"),
         (("--watch", "x", "--cancel", "y"), "--watch and --cancel exclude each other"),
         (("--cancel", "y", "--list", "--watch", "x"), "--list and --watch and --cancel exclude each other"),
+        (("--cancel", "y", "--dry-run"), "--dry-run cannot be given with --cancel"),
+        (("--watch", "y", "--quota-share", "0.2", "--organization", "acme"), "--quota-share, --organization cannot be given with --watch"),
+        (("--list", "--from", "1d", "--to", "0s", "--no-wait"), "--from, --to, --wait/--no-wait cannot be given with --list"),
+        (("--list", "--account-group", "11"), "--account-group cannot be given with --list"),
     ],
-)
+)  # fmt: skip
 def test_one_thing_at_a_time(run_command: Run, config_file: Path, arguments: tuple[str, ...], said: str) -> None:
-    """Nothing is listed instead of being cancelled."""
+    """Nothing is listed instead of being cancelled, and nothing is cancelled to try out what that would do."""
     shown = run_command("backfill", "--config", str(config_file), *arguments)
     assert (shown.code, shown.out) == (2, "")
     assert said in shown.err
@@ -186,8 +191,12 @@ def test_one_thing_at_a_time(run_command: Run, config_file: Path, arguments: tup
 
 def test_a_job_of_another_version_is_named_with_its_topic() -> None:
     """A line for people instead of a traceback."""
-    with pytest.raises(StartRefused, match=r"^te\.state holds a job that this version cannot read \(not of version 1"):
-        read_job("te.state", b'{"version":99}')
+    with pytest.raises(StartRefused) as refused:
+        read_job("te.state", "backfill/acme/x", b'{"version":99}')
+    assert str(refused.value) == (
+        "te.state holds what this version cannot read at backfill/acme/x (not of version 1: b'{\"version\":99}'); use the "
+        "version that wrote it"
+    )
 
 
 def test_a_hint_can_be_typed() -> None:

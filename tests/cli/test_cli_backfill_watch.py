@@ -142,7 +142,7 @@ def test_a_job_that_was_forgotten_waits_for_its_worker_again() -> None:
 def test_a_job_of_another_version_is_told_while_another_one_is_watched() -> None:
     """As it is where jobs are listed."""
     watched = Watched(running())
-    with pytest.raises(StartRefused, match=r"te\.state holds a job that this version cannot read"):
+    with pytest.raises(StartRefused, match=r"te\.state holds what this version cannot read at .*/theirs"):
         watched.standing.heard(News(request("theirs").key, b'{"version":99}'), MonoS(watched.now))
 
 

@@ -105,7 +105,11 @@ def test_what_is_not_known_is_an_error(run_command: Run, topics: dict[str, str])
     """A mistyped name does not look as if nothing was missing, nor does a topic that is not there."""
     unknown = run_command("gaps", "--organization", "acne", **topics)
     assert (unknown.code, unknown.out) == (1, "")
-    assert "knows nothing of this organization" in unknown.err
+    assert "knows nothing of organization 'acne'; did you mean \"acme\"? Collected: a b, acme\n" in unknown.err
+    for organization in ((), ("--organization", "acme")):
+        group = run_command("gaps", *organization, "--account-group", "762", **topics)
+        assert (group.code, group.out) == (1, "")
+        assert "knows nothing of account group '762'; did you mean \"7625\"? Collected: 7625" in group.err
     nowhere = run_command("gaps", **{**topics, "TE_COLLECTOR_KAFKA__TOPIC_PREFIX": "no-such-prefix"})
     assert (nowhere.code, nowhere.out) == (1, "")
     assert "there is no topic no-such-prefix.collector.state" in nowhere.err

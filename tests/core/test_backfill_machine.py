@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import orjson
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -164,3 +166,20 @@ def test_it_is_done_when_all_of_it_was_walked() -> None:
     job = job.passed_over("1", END - 60, END, 4.0)
     assert (job.state, job.share_done, job.skipped_total) == (JobState.DONE, 1.0, 1)
     assert BackfillJob.parse(job.to_bytes()) == job
+
+
+TIMES = [("request", "start"), ("request", "end"), ("request", "requested_at"), ("taken_at",), ("changed_at",)]
+
+
+@pytest.mark.parametrize("time_s", [-1, 253_402_300_800, 10**18, 1e300])
+@pytest.mark.parametrize("path", [*TIMES, ("positions", 0, 1), ("skipped", 0, 1), ("skipped", 0, 2)])
+def test_a_time_without_a_date_is_no_time(path: tuple[str | int, ...], time_s: float) -> None:
+    """Whoever shows a job could not write it down, and nobody can walk a range of it."""
+    stored = orjson.loads(running().passed_over("1", 10, 20, 3.0).to_bytes())
+    assert BackfillJob.parse(orjson.dumps(stored)).skipped_total == 1
+    place = stored
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = time_s
+    with pytest.raises(ValueError, match="no time"):
+        BackfillJob.parse(orjson.dumps(stored))
