@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-COPIED = ("collector", "schemas", "tests", "pyproject.toml")
+COPIED = ("collector", "deploy", "schemas", "tests", "pyproject.toml")
 TEST_DEADLINE_S = 300
 HANGS_S = "100"
 """A test that takes longer hangs because of the mistake, and fails by pytest's own time-out; the slowest takes 40 s."""

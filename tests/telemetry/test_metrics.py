@@ -22,7 +22,7 @@ from collector.telemetry.status import StatusBoard
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path
-    for path in (PROJECT / "README.md", *(PROJECT / "docs").glob("*.md"), *(PROJECT / "deploy").rglob("*"))
+    for path in (*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT / "deploy").rglob("*"))
     if path.is_file()
 )
 
