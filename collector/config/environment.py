@@ -79,7 +79,8 @@ class Environment:
 
 def is_index(key: str) -> bool:
     """Return whether this part of a variable's name is the index of an organization."""
-    return key.isascii() and key.isdecimal() and len(key) <= _INDEX_DIGITS_MAX
+    is_number = key.isascii() and key.isdecimal() and len(key) <= _INDEX_DIGITS_MAX
+    return is_number and key == str(int(key))  # 00 would be another name of the first one
 
 
 def short_name(key: str) -> str:

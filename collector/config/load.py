@@ -96,12 +96,15 @@ def load(path: Path | None = None, *, organizations_required: bool = True) -> Lo
     values, more = _merged(from_file, environment)
     config, found = _validated(values)
     problems += [*more, *found]
-    if organizations_required and not values.get("organizations"):
+    if organizations_required and not values.get("organizations") and not environment.values.get("organizations"):
         problems.append(Problem((), "no organization is configured: " + _ADVICE))
     if config is None or problems:
         raise ConfigurationError(_report(file, environment, problems))
     return Loaded(config, file, values, environment)
 
+
+_SHOWN_MAX: Final = 20
+"""Characters of a variable's name that are shown where it should have an index."""
 
 _ADVICE: Final = (
     "add [[organizations]] with name and token_file to the file, or set TE_COLLECTOR_TOKEN or TE_COLLECTOR_TOKEN_FILE"
@@ -140,8 +143,11 @@ def _merged(from_file: dict[str, Any], environment: Environment) -> tuple[dict[s
     if environment.organization and isinstance(first, dict):  # pydantic refuses what is no table where it stands
         nameless = {} if given else {"name": DEFAULT_ORGANIZATION}
         organizations = {**organizations, "0": {**nameless, **environment.organization, **first}}
-    if organizations:
-        values["organizations"] = _indexed(given, organizations)
+    if organizations and isinstance(organizations, dict) and isinstance(given, list):
+        values["organizations"], strays = _indexed(given, organizations)
+        problems += [_no_index(stray, len(values["organizations"])) for stray in strays]
+    elif organizations:  # pydantic refuses what is no list
+        values["organizations"] = organizations
     return _overlaid(values, overlay), problems
 
 
@@ -158,23 +164,20 @@ def _overlaid(values: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]
     return result
 
 
-def _indexed(given: Any, overlay: Any) -> Any:
-    """Return a list with a table of indices laid over it; indices behind its end append."""
-    if not isinstance(overlay, dict) or not isinstance(given, list):
-        return overlay
-    items = list(given)
+def _indexed(given: list[Any], overlay: dict[str, Any]) -> tuple[list[Any], list[str]]:
+    """Return a list with a table of indices laid over it, those behind its end appended, and the keys that are none."""
+    items, strays = list(given), []
     for index in sorted(overlay, key=lambda key: (not is_index(key), int(key) if is_index(key) else 0)):
         value = overlay[index]
         if not is_index(index) or int(index) > len(items):
-            # Kept for pydantic to refuse where it stands, under its own name.
-            return {**{str(position): item for position, item in enumerate(items)}, **overlay}
-        if int(index) == len(items):
+            strays.append(index)
+        elif int(index) == len(items):
             items.append(value)
         elif isinstance(value, dict) and isinstance(items[int(index)], dict):
             items[int(index)] = _overlaid(items[int(index)], value)
         else:
             items[int(index)] = value
-    return items
+    return items, strays
 
 
 def _validated(values: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
@@ -217,6 +220,15 @@ def _unknown_variable(name: str) -> Problem:
     short = (short_name(key) for key in OrganizationSection.model_fields)
     known = (*(PREFIX + key.upper() for key in Config.model_fields), *short, CONFIG_FILE_VARIABLE)
     return Problem((), f"{name}: unknown variable{suggestion(name, known)}")
+
+
+def _no_index(key: str, count: int) -> Problem:
+    shown = key.upper() if len(key) <= _SHOWN_MAX else f"{key[:_SHOWN_MAX]}..."
+    return Problem(
+        (),
+        f"{PREFIX}ORGANIZATIONS__{shown}: expected the index of an organization, counted from 0 and none left out: the "
+        f"next one is {count}",
+    )
 
 
 def _ambiguous(keys: Iterable[str]) -> Problem:

@@ -182,15 +182,23 @@ def test_a_key_below_a_single_value_is_a_mistake(monkeypatch: pytest.MonkeyPatch
     ]
 
 
-@pytest.mark.parametrize("variable", ["TE_COLLECTOR_ORGANIZATIONS", "TE_COLLECTOR_ORGANIZATIONS__X__TOKEN"])
-def test_organizations_are_given_by_index(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """Anything else is a mistake, and its value is not shown: it may hold a token."""
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("TE_COLLECTOR_ORGANIZATIONS", "organizations (from TE_COLLECTOR_ORGANIZATIONS): expected a list, found text"),
+        (
+            "TE_COLLECTOR_ORGANIZATIONS__X__TOKEN",
+            "TE_COLLECTOR_ORGANIZATIONS__X: expected the index of an organization, counted from 0 and none left out: "
+            "the next one is 0",
+        ),
+    ],
+)
+def test_organizations_are_given_by_index(monkeypatch: pytest.MonkeyPatch, variable: str, said: str) -> None:
+    """Anything else is the mistake, and its value is not shown: it may hold a token."""
     _set(monkeypatch, **{variable: "canary"})
     with pytest.raises(ConfigurationError) as caught:
         load()
-    assert "organizations (from " in str(caught.value)
-    assert "expected a list" in str(caught.value)
-    assert "canary" not in str(caught.value)
+    assert str(caught.value).splitlines()[1:] == [f"  {said}"]
 
 
 def test_a_short_variable_beside_an_organization_that_is_no_table_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,13 +212,19 @@ def test_a_short_variable_beside_an_organization_that_is_no_table_is_a_mistake(m
 
 
 @pytest.mark.parametrize("token", [{}, {"TE_COLLECTOR_TOKEN": "t"}])
-@pytest.mark.parametrize("index", ["X", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT ZERO}", "9" * 4400, "-1", ""])
+@pytest.mark.parametrize(
+    "index", ["X", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT ZERO}", "9" * 4400, "-1", "", "00"]
+)
 def test_what_is_no_index_is_a_mistake(monkeypatch: pytest.MonkeyPatch, token: dict[str, str], index: str) -> None:
     """Whatever else is set, and however Python reads such digits; it is never passed over."""
     _set(monkeypatch, **token, **{f"TE_COLLECTOR_ORGANIZATIONS__{index}__TOKEN": "canary"})
-    with pytest.raises(ConfigurationError, match=r"organizations.*expected a list") as caught:
+    with pytest.raises(ConfigurationError) as caught:
         load()
+    (line,) = str(caught.value).splitlines()[1:]
+    assert f"TE_COLLECTOR_ORGANIZATIONS__{index[:20].upper()}" in line
+    assert f"the next one is {len(token)}" in line
     assert "canary" not in str(caught.value)
+    assert len(line) < 200
 
 
 @pytest.mark.parametrize("text", ["", ACME])
@@ -234,7 +248,9 @@ def test_a_short_variable_and_the_first_index_are_one_organization(monkeypatch: 
 def test_an_index_that_leaves_a_gap_is_a_mistake(monkeypatch: pytest.MonkeyPatch, load_text: LoadText) -> None:
     """The third organization cannot come before the second."""
     _set(monkeypatch, TE_COLLECTOR_ORGANIZATIONS__2__TOKEN="canary")
-    with pytest.raises(ConfigurationError, match=r"organizations.*expected a list") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"ORGANIZATIONS__2: expected the index.* the next one is 1$"
+    ) as caught:
         load_text(ACME)
     assert "canary" not in str(caught.value)
 
