@@ -14,24 +14,27 @@ as settled and final. And without a sweep that has no bound, `Progress` takes wh
 than the late horizon.
 
 Invariants: final is part of settled, settled of walked; nothing is walked that lies ahead of the clock; from ``floor``
-on every second is walked, lost, or a gap that is still to be walked; lost is what never will be walked by itself.
+on every second is walked, lost, or a gap that is still to be walked; lost is what never will be walked by itself, and
+told as lost is also what lies between two lost ranges that are told as one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeVar
 
 from collector.core.ledger_entries import Cause, Gap, LastWalk, Lost, Parked, SweepRun, Trouble, Unreadable, Why
 from collector.core.model import EpochS, Lane, Window
 from collector.core.ranges import Range, Ranges, as_ranges, clip, complement, difference, intersection, union
 
-RANGES_MAX = 32
-"""Ranges that are kept of each set. More means that almost nothing works; then the shortest are walked again."""
+RANGES_MAX = 48
+"""Ranges that are kept of each set: as many as lost and unreadable ones part, and half as many again. Of more, those go
+first that wait for the next try of what surrounds them, then the shortest: they are walked again."""
 
 LOST_MAX = 16
-"""Lost ranges that are told apart; older ones are told as one, from the first to the last."""
+"""Lost ranges that are told apart; of more, the oldest two are told as one, as soon as all between them is final."""
 
 UNREADABLE_MAX = 16
 """Ranges that could not be read to their end and are told apart; when there are more, what lies between two of them
@@ -124,6 +127,10 @@ class Ledger:
         """What was not settled before ``until`` and is not lost."""
         return difference(complement(self.settled, self.floor, until), self.lost_ranges)
 
+    def _not_final(self, until: int) -> Ranges:
+        """What is not final before ``until`` and is not lost."""
+        return difference(complement(self.final, self.floor, until), self.lost_ranges)
+
     def gaps(self, now: EpochS) -> tuple[Gap, ...]:
         """Everything that is not covered up to ``now``, server time, oldest first: lost, and still to be walked."""
         reasons = [
@@ -178,11 +185,18 @@ class Ledger:
         if until < window.start:
             return self  # a `Date` from before the window proves nothing
         settled_end = min(until, int(started_at) - self.overlap_s)
-        walked = _bounded(union(self.walked, window.start, until))
-        settled = intersection(_bounded(union(self.settled, window.start, settled_end)), walked)
+        walked = union(self.walked, window.start, until)
+        if lane is Lane.BACKFILL and len(self.walked) < len(walked) > RANGES_MAX // 2:
+            return self  # no room to say so: it stays told as lost, and leaves room for what is walked by itself
+        unreadable = tuple(_without(self.unreadable, as_ranges([(window.start, until)])))
+        waiting = as_ranges([(one.start, one.end) for one in unreadable])
+        walked = _bounded(walked, waiting, self.kept_from)
+        settled = _bounded(union(self.settled, window.start, settled_end), waiting, self.kept_from)
+        settled = intersection(settled, walked)
         final = self.final
         if finished:  # never sooner: nobody looks again, so the order of the rows is not relied upon
-            final = _bounded(union(final, window.start, min(until, int(started_at) - horizon_s)))
+            final = union(final, window.start, min(until, int(started_at) - horizon_s))
+            final = _bounded(final, waiting, self.kept_from)
         hot_from, parked, last = self.hot_from, self.parked, self.last
         if lane is Lane.HOT:
             hot_from = max(window.start, settled_end, window.start if hot_from is None else hot_from)
@@ -198,7 +212,7 @@ class Ledger:
             hot_from=hot_from,
             parked=parked,
             lost=tuple(_without(self.lost, walked)),
-            unreadable=tuple(_without(self.unreadable, as_ranges([(window.start, until)]))),
+            unreadable=unreadable,
             causes=tuple(_without(self.causes, walked))[-CAUSES_MAX:],
             last=last,
         )
@@ -226,10 +240,12 @@ class Ledger:
             # What was walked before, only not late enough, is no gap: nothing to tell.
             settled = intersection(union(self.settled, start, end), self.walked)
             final = intersection(union(self.final, start, end), self.walked)
-            if (merged := self._with_lost(lost)) is not None:
-                return replace(self, lost=merged, unreadable=others, settled=settled, final=final)
+            told = replace(self, unreadable=others, settled=settled, final=final)._losing(lost)
+            if len(told.lost) <= LOST_MAX:
+                return told
         retry_at = int(now) + RETRIES_S[min(tries, len(RETRIES_S)) - 1]
-        return replace(self, unreadable=_told_together([*others, Unreadable(start, end, trouble, tries, retry_at)]))
+        entries = [*others, Unreadable(start, end, trouble, tries, retry_at)]
+        return replace(self, unreadable=_told_together(entries, int(now)))
 
     def forget(self, edge: int, now: EpochS) -> Ledger:
         """Without what is older than ``edge``, where the API's retention ends: gaps there are lost."""
@@ -245,12 +261,14 @@ class Ledger:
             unreadable=tuple(one._replace(start=max(one.start, edge)) for one in self.unreadable if one.end > edge),
             causes=tuple(one._replace(start=max(one.start, edge)) for one in self.causes if one.end > edge),
         )
-        merged = moved._with_lost(gone)
-        assert merged is not None, "what is older than the floor can always be told as one"
-        return replace(moved, lost=merged)
+        return moved._losing(gone)
 
-    def _with_lost(self, new: tuple[Lost, ...]) -> tuple[Lost, ...] | None:
-        """The lost ranges with more of them, told as one where they touch or are too many; None: there is no room."""
+    def _losing(self, new: tuple[Lost, ...]) -> Ledger:
+        """With more lost ranges, told as one where they touch or are too many; more than `LOST_MAX`: there is no room.
+
+        What lies between two that are told as one was walked, for good, and is not told apart from them any more: else
+        every one that is lost parts the other sets for as long as the API keeps sessions.
+        """
         result: list[Lost] = []
         for one in sorted([*self.lost, *new]):
             if result and result[-1].end >= one.start and result[-1].why is one.why:
@@ -259,35 +277,46 @@ class Ledger:
         while len(result) > LOST_MAX:
             # What lies between two that are told as one must not be a gap that is still to be walked.
             for index in range(len(result) - 1):
-                between = clip(self.unsettled(result[index + 1].start), result[index].end, result[index + 1].start)
+                between = clip(self._not_final(result[index + 1].start), result[index].end, result[index + 1].start)
                 if not difference(between, as_ranges([(one.start, one.end) for one in result])):
                     result[index : index + 2] = [_joined(result[index], result[index + 1])]
                     break
             else:
-                return None
-        return tuple(result)
+                break
+        told = as_ranges([(one.start, one.end) for one in result])
+        return replace(
+            self,
+            lost=tuple(result),
+            walked=difference(self.walked, told),
+            settled=difference(self.settled, told),
+            final=difference(self.final, told),
+        )
 
 
 def _joined(first: Lost, second: Lost) -> Lost:
     return Lost(first.start, max(first.end, second.end), second.why, second.detail, max(first.at, second.at))
 
 
-def _told_together(entries: list[Unreadable]) -> tuple[Unreadable, ...]:
+def _told_together(entries: list[Unreadable], now: int) -> tuple[Unreadable, ...]:
     """Unreadable ranges, oldest first: one where they touch and were tried as often, and not too many."""
     result: list[Unreadable] = []
     for one in sorted(entries):
         if result and (result[-1].end, result[-1].detail, result[-1].tries) == (one.start, one.detail, one.tries):
-            one = _both(result.pop(), one)
+            one = _both(result.pop(), one, now)
         result.append(one)
-    while len(result) > UNREADABLE_MAX:
-        nearest = min(range(len(result) - 1), key=lambda index: result[index + 1].start - result[index].end)
-        result[nearest : nearest + 2] = [_both(result[nearest], result[nearest + 1])]
+    while len(result) > UNREADABLE_MAX:  # neighbours that were tried as often, and are tried again at about one time
+        alike = [(abs(a.tries - b.tries), abs(a.retry_at - b.retry_at)) for a, b in pairwise(result)]
+        first = alike.index(min(alike))
+        result[first : first + 2] = [_both(result[first], result[first + 1], now)]
     return tuple(result)
 
 
-def _both(first: Unreadable, second: Unreadable) -> Unreadable:
-    tries, retry_at = min(first.tries, second.tries), max(first.retry_at, second.retry_at)
-    return Unreadable(first.start, second.end, second.detail, tries, retry_at)
+def _both(first: Unreadable, second: Unreadable, now: int) -> Unreadable:
+    """Two as one. It is tried with the sooner of them, else one after the other would put it off for ever; but what was
+    tried just now waits, and who is due as well with it."""
+    times = (first.retry_at, second.retry_at)
+    retry_at = min(times) if min(times) > now else max(times)
+    return Unreadable(first.start, second.end, second.detail, min(first.tries, second.tries), retry_at)
 
 
 def _before(ranges: Ranges, end: int) -> Ranges:
@@ -298,10 +327,12 @@ def _from(ranges: Ranges, start: int) -> Ranges:
     return clip(ranges, start, ranges[-1][1]) if ranges and ranges[0][0] < start else ranges
 
 
-def _bounded(ranges: Ranges) -> Ranges:
-    """At most `RANGES_MAX`: the shortest in the middle are dropped, to be walked again."""
+def _bounded(ranges: Ranges, waiting: Ranges, kept_from: int) -> Ranges:
+    """At most `RANGES_MAX`: some in the middle are dropped, to be walked again; none whose ids are gone."""
     while len(ranges) > RANGES_MAX:
-        shortest = min(ranges[1:-1], key=lambda one: one[1] - one[0])
+        middle = [one for one in ranges[1:-1] if one[0] >= kept_from] or ranges[1:-1]
+        chosen = [one for one in middle if not difference((one,), waiting)] or middle
+        shortest = min(chosen, key=lambda one: one[1] - one[0])
         ranges = tuple(one for one in ranges if one is not shortest)
     return ranges
 

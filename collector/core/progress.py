@@ -20,7 +20,7 @@ from collector.core.ledger import Ledger
 from collector.core.ledger_entries import Lost, SweepRun, Trouble, Why
 from collector.core.ledger_record import decode, encode
 from collector.core.model import EpochS, Lane, StateChange, Window
-from collector.core.ranges import Range, clip, difference, seconds
+from collector.core.ranges import Range, as_ranges, clip, difference, seconds
 from collector.core.seen import HOUR_S, hour_of
 from collector.core.spans import SPAN_MIN_S, SpanBound, slices
 from collector.core.walk import PAGES_UNPROVEN_MAX
@@ -300,7 +300,8 @@ class Progress:
 
     def _changed(self, ledger: Ledger) -> Advance:
         changes = () if ledger == self.ledger else (StateChange(self._key, encode(ledger)),)
-        known = self.ledger.lost_ranges if self.ledger is not None else ()
-        new = difference(difference(ledger.lost_ranges, known), ledger.walked)  # each second is told once
+        # Each second is told once, and none that lies between two that are told as one.
+        known = [*self.ledger.lost_ranges, *self.ledger.walked] if self.ledger is not None else []
+        new = difference(ledger.lost_ranges, as_ranges(known))
         lost = tuple(one._replace(start=a, end=b) for one in ledger.lost for a, b in clip(new, one.start, one.end))
         return Advance(ledger, changes, lost)

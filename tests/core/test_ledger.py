@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.core.ledger import LOST_MAX, RANGES_MAX, RETRIES_S, Ledger
-from collector.core.ledger_entries import Gap, Lost, SweepRun, Trouble, Why
+from collector.core.ledger import LOST_MAX, RANGES_MAX, RETRIES_S, UNREADABLE_MAX, Ledger
+from collector.core.ledger_entries import Gap, Lost, SweepRun, Trouble, Unreadable, Why
 from collector.core.ledger_record import decode, encode
 from collector.core.model import EpochS, Lane, Window
 from collector.core.ranges import clip, complement, difference, intersection
@@ -195,20 +195,65 @@ def test_the_ledger_stays_small_whatever_happens(seed: int, steps: int) -> None:
 
 
 def test_ranges_are_bounded_and_what_is_dropped_is_walked_again() -> None:
-    """A walk every other minute: the shortest ranges in the middle are gaps again, never claimed."""
+    """A walk every four minutes: the shortest ranges in the middle are gaps again, never claimed."""
     ledger = new()
     for turn in range(2 * RANGES_MAX):
-        ledger = walk(ledger, EPOCH + 120 * turn, EPOCH + 120 * turn + 30 + turn, lane=Lane.CATCH_UP)
+        ledger = walk(ledger, EPOCH + 240 * turn, EPOCH + 240 * turn + 30 + turn, lane=Lane.CATCH_UP)
     last = 2 * RANGES_MAX - 1
     assert len(ledger.walked) == RANGES_MAX
     assert (ledger.walked[0], ledger.walked[-1]) == (
         (EPOCH, EPOCH + 30),
-        (EPOCH + 120 * last, EPOCH + 120 * last + 30 + last),
+        (EPOCH + 240 * last, EPOCH + 240 * last + 30 + last),
     )
     assert all(end - start > 30 + RANGES_MAX for start, end in ledger.walked[1:])
 
 
-def test_lost_ranges_are_told_together_only_over_what_is_settled() -> None:
+def test_rounds_that_are_told_as_one_put_nothing_off() -> None:
+    """One more than are told apart: they are tried with the sooner of them."""
+    first = EPOCH + 10_000
+    entries = [Unreadable(EPOCH + 600 * n, EPOCH + 600 * n + 60, "", 3, first + 60 * n) for n in range(UNREADABLE_MAX)]
+    ledger, late = replace(new(), unreadable=tuple(entries)), EPOCH + 600 * UNREADABLE_MAX
+    ledger = ledger.not_readable(Window(late, late + 60), Trouble.CIRCLE, EpochS(float(late)))
+    assert len(ledger.unreadable) == UNREADABLE_MAX
+    assert ledger.unreadable[0] == Unreadable(EPOCH, EPOCH + 660, "", 3, first)
+
+
+def test_a_round_that_was_tried_just_now_is_not_tried_again_at_once() -> None:
+    """Not even where it is told as one with what is due."""
+    now = EPOCH + 50_000
+    entries = [Unreadable(EPOCH + 600 * n, EPOCH + 600 * n + 120, "", 10 * n + 1, now) for n in range(UNREADABLE_MAX)]
+    ledger = replace(new(), unreadable=tuple(entries))
+    ledger = ledger.not_readable(Window(EPOCH, EPOCH + 60), Trouble.CIRCLE, EpochS(float(now)))
+    assert len(ledger.unreadable) == UNREADABLE_MAX
+    assert ledger.unreadable[0] == Unreadable(EPOCH, EPOCH + 120, "", 1, now + RETRIES_S[1])
+
+
+def test_what_is_dropped_waits_for_the_next_try_or_is_still_to_be_asked_for() -> None:
+    """Dropped is what an unreadable range surrounds, else what a window may still ask for: never what was forgotten."""
+    ledger = new()
+    for turn in range(RANGES_MAX):
+        ledger = walk(ledger, EPOCH + 240 * turn, EPOCH + 240 * turn + 60, lane=Lane.CATCH_UP)
+    waits, start = ledger.walked[20], EPOCH + 240 * RANGES_MAX
+    unreadable = Unreadable(waits[0] - 60, waits[1] + 60, Trouble.CIRCLE, 1, start)
+    before = ledger.walked
+    ledger = walk(replace(ledger, unreadable=(unreadable,)), start, start + 60, lane=Lane.CATCH_UP)
+    assert set(before) - set(ledger.walked) == {waits}
+    before, known = ledger.walked, replace(ledger, unreadable=(), kept_from=ledger.walked[30][0])
+    ledger = walk(known, start + 240, start + 300, lane=Lane.CATCH_UP)
+    assert set(before) - set(ledger.walked) == {before[30]}
+
+
+def test_a_backfill_leaves_room_for_what_is_walked_by_itself() -> None:
+    """A lost range of which it could read some rounds stays told as lost, once there is no room to say which."""
+    lost = Lost(EPOCH, EPOCH + 240 * RANGES_MAX, Why.GIVEN_UP, Trouble.CIRCLE, EPOCH)
+    ledger = replace(new(), lost=(lost,))
+    for turn in range(RANGES_MAX):
+        ledger = walk(ledger, EPOCH + 240 * turn + 60, EPOCH + 240 * turn + 120, lane=Lane.BACKFILL)
+    assert len(ledger.walked) == RANGES_MAX // 2
+    assert not ledger.unwalked(lost.end), "nobody walks it again"
+
+
+def test_lost_ranges_are_told_together_only_over_what_is_final() -> None:
     """More lost rounds than are told apart: what lies between two of them and is still to be walked stays a gap."""
     ledger, now = new(), float(EPOCH + 2 * DAY_S)
     rounds = [EPOCH + 600 * turn for turn in range(LOST_MAX + 4)]
@@ -219,6 +264,19 @@ def test_lost_ranges_are_told_together_only_over_what_is_settled() -> None:
     assert len(ledger.unreadable) == len(rounds) - LOST_MAX
     between = [(start + 60, start + 600) for start in rounds]
     assert not intersection(ledger.lost_ranges, _set(between))
+    for start, end in between:
+        ledger = walk(ledger, start, end, start + HORIZON_S - 1.0, lane=Lane.CATCH_UP)
+    again = ledger.not_readable(Window(rounds[-1], rounds[-1] + 60), Trouble.CIRCLE, EpochS(now))
+    assert len(again.unreadable) == len(rounds) - LOST_MAX, "sweeps have still to look between"
+    for start, end in between:
+        ledger = walk(ledger, start, end, start + 2.0 * DAY_S, lane=Lane.SWEEP)
+    for start in rounds[LOST_MAX:]:
+        ledger = ledger.not_readable(Window(start, start + 60), Trouble.CIRCLE, EpochS(now))
+    assert len(ledger.lost) == LOST_MAX
+    assert not ledger.unreadable
+    assert not intersection(ledger.lost_ranges, ledger.walked)
+    assert len(ledger.walked) <= LOST_MAX, "it parts them no more"
+    assert ledger.final_until == between[-1][1], "nor is anything of it to be walked again"
 
 
 def _set(pairs: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -8,9 +8,11 @@ from itertools import pairwise
 import pytest
 
 from collector.core.lateness import bucket_of
-from collector.core.ledger_entries import Trouble, Why
+from collector.core.ledger import LOST_MAX, RETRIES_S, Ledger
+from collector.core.ledger_entries import Lost, Trouble, Unreadable, Why
 from collector.core.model import EpochS, Lane, Window
 from collector.core.progress import KEEP_MARGIN_S, Progress, ProgressSettings
+from collector.core.ranges import as_ranges, complement
 from collector.core.seen import hour_of
 from collector.core.windows import Sweep
 from tests.core.pages import EPOCH
@@ -338,6 +340,54 @@ def test_what_cannot_be_read_does_not_hold_up_what_can() -> None:
     after = progress.window(Lane.CATCH_UP, EpochS(now))
     assert after is not None
     assert after.start == EPOCH - DAY_S + 60, "and then the oldest again"
+
+
+def test_a_round_an_hour_that_is_never_read_holds_nothing_up() -> None:
+    """Each is lost after its tries, all else is walked, final soon after a day, and not walked over and over."""
+    progress, now = opened(), float(EPOCH)
+    walked: list[Window] = []
+
+    def turn(lane: Lane) -> None:
+        window = progress.window(lane, EpochS(now))
+        assert window is not None
+        if any(at % 3_600 < 60 for at in range(window.start, window.end + 1, 60)):
+            fail(progress, now, lane)
+        else:
+            walked.append(walk(progress, now, lane))
+
+    for _ in range(2 * 24 * 3):
+        now += 1_200.0
+        turn(Lane.HOT)
+        for lane in (Lane.CATCH_UP, Lane.SWEEP):
+            walks = 0
+            while (due := progress.due(lane, EpochS(now))) is not None and due <= now:
+                turn(lane)
+                now, walks = now + 0.1, walks + 1
+                assert walks < 400, f"{lane} does not come to an end"
+    assert progress.ledger is not None
+    assert len(progress.ledger.lost) == LOST_MAX
+    assert progress.ledger.final_until >= now - 1.5 * DAY_S
+    assert progress.kept_from >= now - 1.5 * DAY_S - 2 * 3_600
+    read = as_ranges([(window.start, window.end) for window in walked])
+    unread = complement(read, progress.ledger.begins, progress.ledger.final_until)
+    assert unread
+    for start, end in unread:  # a window has both of its ends
+        assert end - start <= 120
+        assert -(-start // 3_600) * 3_600 < end
+
+
+def test_what_was_read_between_two_lost_rounds_is_never_said_to_be_lost() -> None:
+    """Not even when they are told as one: said is only the round that is given up now."""
+    now, rounds = float(EPOCH + 2 * DAY_S), [EPOCH + 600 * turn for turn in range(LOST_MAX + 1)]
+    read = complement(as_ranges([(start, start + 60) for start in rounds]), EPOCH, rounds[-1] + 600)
+    lost = tuple(Lost(start, start + 60, Why.GIVEN_UP, "", EPOCH) for start in rounds[:-1])
+    last = Unreadable(rounds[-1], rounds[-1] + 60, Trouble.CIRCLE, len(RETRIES_S), int(now))
+    ledger = Ledger(EPOCH, EPOCH, OVERLAP_S, read, read, read, lost=lost, unreadable=(last,))
+    advance = Progress(KEY, SETTINGS, ledger).failed(
+        Lane.CATCH_UP, Window(last.start, last.end), Trouble.CIRCLE, EpochS(now)
+    )
+    assert len(advance.ledger.lost) == LOST_MAX
+    assert [(one.start, one.end) for one in advance.lost] == [(last.start, last.end)]
 
 
 def test_a_gap_is_lost_to_the_minute() -> None:
