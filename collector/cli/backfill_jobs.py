@@ -31,10 +31,14 @@ from collector.service.assembly import shard_of
 
 
 class Known(NamedTuple):
-    """A job, and whether a worker has taken it; a request that none took yet is a job that waits."""
+    """A job, whether a worker has taken it, and whether one has heeded the wish to cancel it, if there is one.
+
+    A request that none took yet is a job that waits; one that is to be cancelled is cancelled.
+    """
 
     job: BackfillJob
     is_taken: bool
+    is_heeded: bool = True
 
 
 def print_jobs(file: Path | None, organization: str | None, *, as_json: bool) -> int:
@@ -51,7 +55,7 @@ def print_jobs(file: Path | None, organization: str | None, *, as_json: bool) ->
     if as_json:
         print_json({"jobs": [as_document(one) for one in known]})
         return ExitCode.DONE
-    lines = [line for one in known for line in as_text(one.job, is_taken=one.is_taken)]
+    lines = [line for one in known for line in as_text(*one)]
     sys.stdout.write("\n".join(lines or ["No backfill was asked for."]) + "\n")
     return ExitCode.DONE
 
@@ -68,6 +72,7 @@ def as_document(known: Known) -> dict[str, Any]:
         "quota_share": request.quota_share,
         "requested_at": rfc3339(request.requested_at),
         "taken": known.is_taken,
+        "heeded": known.is_heeded,
         "state": job.state.value,
         "reason": job.reason,
         "changed_at": rfc3339(job.changed_at),
@@ -118,7 +123,7 @@ async def jobs_of(settings: KafkaSettings, state: Mapping[str, bytes], organizat
         taken.restore(taken_ones)
         for change in taken.heed(letters, SystemClock().wall()):
             if change.job is not None:
-                jobs[change.key] = Known(change.job, is_taken=change.key in jobs)
+                jobs[change.key] = Known(change.job, change.key in jobs, is_heeded=not change.job.is_over)
     return sorted(jobs.values(), key=lambda one: (one.job.request.requested_at, one.job.request.job))
 
 

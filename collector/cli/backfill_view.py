@@ -26,18 +26,21 @@ LINE_EVERY_S = 30.0
 """Without a terminal: how often a line says how far a job is."""
 
 
-def as_text(job: BackfillJob, *, is_taken: bool = True) -> Iterator[str]:
+def as_text(job: BackfillJob, is_taken: bool = True, is_heeded: bool = True) -> Iterator[str]:
     """A job in lines for people.
 
     Args:
         job: the job.
         is_taken: whether a worker has taken it.
+        is_heeded: whether one has heeded the wish to cancel it, if there is one.
     """
     request, counts = job.request, job.counts
     state = f"{job.state.value} at {time_text(job.changed_at)}" if job.is_over else job.state.value
     state = f"{state}: {job.reason}" if job.reason else state
     if not is_taken and job.state is JobState.WAITING:
         state = "waiting, no worker took it yet"
+    if not is_heeded:
+        state = f"{job.state.value}, no worker heeded it yet"
     yield f"{request.job}  {request.organization}  {range_text(request)}  {state}"
     groups = groups_text([one.aid for one in job.positions] or request.account_groups or ())
     yield f"  {groups}; {job.share_done:.0%} walked, quota share {request.quota_share:g}"

@@ -70,9 +70,10 @@ async def wait_for(
     """
     shard, ours = shard_of(request.organization, settings.shards), key_of(KIND, request.organization, "")
     async with follow_state(settings, shard, lambda key: key.startswith(ours)) as news:
-        there = {
-            one.job.request.job: one.job for one in await jobs() if one.is_taken or one.job.request.job != request.job
-        }
+        known = {one.job.request.job: one for one in await jobs()}
+        if (own := known.get(request.job)) is not None and own.job.is_over:
+            return _told(own, as_json=as_json)
+        there = {name: one.job for name, one in known.items() if one.is_taken or name != request.job}
         with JobBar(request) if sys.stderr.isatty() else JobLines(request) as view:
             standing = Standing(request, there, view, SystemClock().monotonic(), settings.state_topic)
             is_over = await _until_over(standing, news)
@@ -84,10 +85,15 @@ async def wait_for(
         )
         return ExitCode.DONE
     assert standing.job is not None, "a job that is over was seen"
+    return _told(Known(standing.job, is_taken=True), as_json=as_json)
+
+
+def _told(known: Known, *, as_json: bool) -> int:
+    """Show a job that is over. Returns whether it was done, as an exit code."""
     if as_json:
-        print_json(as_document(Known(standing.job, is_taken=True)))
-    say("\n".join(as_text(standing.job)))
-    return ExitCode.DONE if standing.job.state is JobState.DONE else ExitCode.FAILED
+        print_json(as_document(known))
+    say("\n".join(as_text(*known)))
+    return ExitCode.DONE if known.job.state is JobState.DONE else ExitCode.FAILED
 
 
 async def _until_over(standing: Standing, news: AsyncIterator[News | Silence]) -> bool:

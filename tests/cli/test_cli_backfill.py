@@ -219,3 +219,7 @@ def test_a_job_in_lines(config_file: Path) -> None:
     ]
     waits = BackfillJob(request, NOW, NOW)
     assert next(as_text(waits, is_taken=False)).endswith("(1d)  waiting, no worker took it yet")
+    cancelled = waits.ended(JobState.CANCELLED, NOW)
+    assert next(as_text(cancelled, is_taken=False, is_heeded=False)).endswith(
+        "(1d)  cancelled, no worker heeded it yet"
+    )

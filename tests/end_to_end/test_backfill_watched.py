@@ -105,7 +105,10 @@ def test_ctrl_c_stops_watching_and_not_the_job(
     assert cancelled.returncode == 0, cancelled.stderr
     assert f"{job} will be cancelled by the worker that collects acme" in cancelled.stderr
     (one,) = (one for one in json.loads(run(config, "--list", "--json").stdout)["jobs"] if one["job"] == job)
-    assert one["state"] == "cancelled"
+    assert (one["state"], one["taken"], one["heeded"]) == ("cancelled", False, False)
+    watched = run(config, "--watch", job)
+    assert (watched.returncode, watched.stdout) == (1, "")
+    assert "cancelled, no worker heeded it yet" in watched.stderr
     again = run(config, "--cancel", job, "--json")
     assert f"{job} is cancelled already" in again.stderr
     assert [json.loads(again.stdout)[key] for key in ("job", "state")] == [job, "cancelled"]
