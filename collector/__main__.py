@@ -7,13 +7,15 @@ import sys
 
 from collector.cli.app import app
 
-_M_MMAP_THRESHOLD = -3
-"""glibc's number of the option, <malloc.h>."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""glibc's numbers of the options, <malloc.h>."""
 
-MMAP_THRESHOLD_BYTES = 131_072
-"""glibc's own first value. Left alone it grows with every large block that is freed, up to 32 MiB; pages and batches of
-half a megabyte then come from the heap, and leave holes in it."""
-
+HEAP_BLOCK_BYTES_MAX = 1_310_720
+FREE_BYTES_KEPT = 1_048_576
+"""Blocks up to 1.25 MiB come from the heap, at whose end 1 MiB may stay free. Reading a page takes a block of 1 MiB,
+compressing a batch one nearly as large; taken from the system anew each time (a page fault for every 4 KiB), they cost
+a sixth of all CPU. Larger ones are rare, and go back at once: left alone, glibc's bounds grow with every block that is
+freed, to 32 and 64 MiB, and the heap with them."""
 
 KEPT_OUT = ("rich", "httpx._main")
 """What libraries load only if it can be imported, for screens and a command line of their own (httpx's, with click and
@@ -27,7 +29,8 @@ def use_less_memory() -> None:
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:  # musl has none
-            mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+            mallopt(_M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES_MAX)
+            mallopt(_M_TRIM_THRESHOLD, FREE_BYTES_KEPT)
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from collector.core.watchdog import GRACE_S
 from collector.errors import PublishFailed, Stalled
 from collector.ports import Sink
 
-TRANSACTION_RECORDS_MAX = 2_000
-"""Records that wait share one transaction up to here: two full pages, or many small ones. A transaction costs some
-20 ms whatever is in it; more at once would need megabytes for a rate that no quota allows."""
+TRANSACTION_RECORDS_MAX = 1_000
+"""Records that wait share one transaction up to here: a full page, or many small ones. A transaction costs some 20 ms
+whatever is in it; two full pages at once would need megabytes, for a rate that no quota allows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ row by row. Nothing is remembered here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from collector.core.event import EventForm, Provenance, Reason, events
 from collector.core.limits import RecordLimits, bytes_of
@@ -15,6 +16,8 @@ from collector.core.schema import MESSAGE_CHARACTERS_MAX, SessionSchema, Violati
 
 RECORD_OVERHEAD_BYTES = 1_024
 """What an event may have besides its value (key and headers) before that counts against the value's bound."""
+
+_value = attrgetter("value")
 
 Refusal = tuple[Reason, Violation]
 """Why a row is a dead letter."""
@@ -76,7 +79,7 @@ class Acceptance:
             return None
         # An id stands in the value, and at most once more in the key and twice in headers: a short value is enough.
         short = self._value_bytes_max // 4
-        fits = all(len(record.value) <= short or self._fits(record) for record in records)
+        fits = max(map(len, map(_value, records)), default=0) <= short or all(map(self._fits, records))
         if fits and self._limits.are_narrow:
             fits = not any(self._limits.refusal(record, provenance.collected_at) for record in records)
         return records if fits else None

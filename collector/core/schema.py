@@ -40,7 +40,6 @@ class SessionSchema:
         schema = orjson.loads(document)
         self.identifier: str = schema["$id"]
         self.optional_fields = frozenset(schema["properties"]) - frozenset(schema["required"])
-        self._session = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._sessions = jsonschema_rs.Draft202012Validator(
             {"$schema": schema["$schema"], "type": "array", "items": schema}, validate_formats=True
         )
@@ -51,8 +50,8 @@ class SessionSchema:
 
     def violation(self, session: Row) -> Violation | None:
         """The first violation of one session; None when it is valid."""
-        error = next(iter(self._session.iter_errors(session)), None)
+        error = next(iter(self._sessions.iter_errors([session])), None)
         if error is None:
             return None
-        pointer = "".join(f"/{step}" for step in error.instance_path)
+        pointer = "".join(f"/{step}" for step in error.instance_path[1:])  # the first one is its place in the list
         return Violation(pointer, error.message[:MESSAGE_CHARACTERS_MAX])
