@@ -130,8 +130,8 @@ CORE = (
     Mistake(
         "nothing is left to others",
         BUDGET,
-        "min(self._share_of(window.limit) - window.ours, self._room(now))",
-        "self._room(now)",
+        "limit is None else limit) * self._share + 1e-9)",
+        "limit is None else limit) + 1e-9)",
         (
             "tests/organization/test_quota.py::test_others_get_what_they_take",
             "tests/core/test_budget_machine.py::TestBudget",
