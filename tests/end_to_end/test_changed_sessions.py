@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import subprocess
 import time
 import urllib.request
 from collections import Counter
@@ -76,6 +77,14 @@ def sessions_in(kafka: KafkaCluster, topic: str) -> set[str]:
     return {json.loads(value)["userSessionId"] for value in read_committed(kafka.bootstrap_servers, topic).values}
 
 
+def restored_collector(config: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A collector that has read its state."""
+    begins = log.stat().st_size if log.exists() else 0
+    collector = start_collector(config, log)
+    wait_until("a restored shard", lambda: b"shard restored" in log.read_bytes()[begins:], DEADLINE_S)
+    return collector
+
+
 def collected_with_kills(
     api: Simulator,
     kafka: KafkaCluster,
@@ -91,9 +100,7 @@ def collected_with_kills(
     )
     topic = f"{prefix}.user-sessions"
     for number in range(KILLS):
-        begins = log.stat().st_size if log.exists() else 0
-        collector = start_collector(config, log)
-        wait_until("a restored shard", lambda: b"shard restored" in log.read_bytes()[begins:], DEADLINE_S)  # noqa: B023
+        collector = restored_collector(config, log)
         if number == KILLS // 2:  # so that what changes with the jump of the clock below was published before
             shown = {row["id"] for row in rows_of(api)}
             wait_until("all sessions so far", lambda: shown <= sessions_in(kafka, topic), DEADLINE_S)  # noqa: B023
@@ -104,7 +111,8 @@ def collected_with_kills(
         if number == KILLS // 2:
             api.control("clock", {"advance_s": 200})  # much of what was published has changed meanwhile
     api.control("freeze", {})
-    collector = start_collector(config, log)
+    # It may have nothing left to do, and one that was not up yet would be ended by the signal itself.
+    collector = restored_collector(config, log)
     try:
         wait_until(
             "everything in the topic",
