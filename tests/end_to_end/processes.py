@@ -90,7 +90,13 @@ def start_collector(
 
 
 def end(process: subprocess.Popen[bytes], deadline_s: float = END_DEADLINE_S) -> int:
-    """SIGTERM, then kill -9 when the deadline passes. Returns the exit code."""
+    """SIGTERM (to a collector once it is up), then kill -9 when the deadline passes. Returns the exit code."""
+    is_collector = isinstance(process.args, list) and "run" in process.args
+    up_deadline = time.monotonic() + START_DEADLINE_S
+    while is_collector and process.poll() is None and not _heeds_sigterm(process.pid):
+        if time.monotonic() > up_deadline:
+            break
+        time.sleep(LOOK_EVERY_S)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -101,6 +107,15 @@ def end(process: subprocess.Popen[bytes], deadline_s: float = END_DEADLINE_S) ->
     if process.stdout is not None:
         process.stdout.close()
     return process.returncode
+
+
+def _heeds_sigterm(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM: one that still loads its modules would be ended by the signal."""
+    try:
+        caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    except (OSError, IndexError):  # no /proc, or the process is gone
+        return True
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def wait_until(what: str, condition: Any, deadline_s: float, *, alive: Sequence[subprocess.Popen[bytes]] = ()) -> None:
