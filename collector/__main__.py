@@ -10,11 +10,11 @@ from collector.cli.app import app
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's numbers of the options, <malloc.h>."""
 
-HEAP_BLOCK_BYTES_MAX = 1_310_720
-FREE_BYTES_KEPT = 1_048_576
-"""Blocks up to 1.25 MiB come from the heap, at whose end 1 MiB may stay free. Reading a page takes a block of 1 MiB,
-compressing a batch one nearly as large; taken from the system anew each time (a page fault for every 4 KiB), they cost
-a sixth of all CPU. Larger ones are rare, and go back at once: left alone, glibc's bounds grow with every block that is
+HEAP_BLOCK_BYTES_MAX = 2 * 1024 * 1024
+FREE_BYTES_KEPT = 2 * 1024 * 1024
+"""Blocks up to 2 MiB come from the heap, at whose end 2 MiB may stay free. Each page needs large ones for a moment: its
+body, its batches, and for each batch the compressor's tables (a megabyte). Taken from the system anew each time, with
+a page fault for every 4 KiB, they cost a sixth of all CPU. Left alone, glibc's bounds grow with every block that is
 freed, to 32 and 64 MiB, and the heap with them."""
 
 KEPT_OUT = ("rich", "httpx._main")

@@ -25,6 +25,14 @@ PublishedIds = Callable[[str, int, int, bool], Awaitable[set[str]]]
 they were committed when it was called; the last argument: identities are page rows. Raises `TooManyEvents`."""
 
 
+Admit = Callable[[int], Awaitable[None]]
+"""Awaited with the size of a page's body, bytes, before it is decoded: returns when its rows may take their memory."""
+
+
+async def at_once(body_bytes: int) -> None:
+    """Admits every page."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackfillPorts:
     """What backfill needs of the outside, of one shard.
@@ -51,8 +59,12 @@ class Source(Protocol):
             PageMalformed: the answer 200 is none.
         """
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         """One page.
+
+        Args:
+            request: what is asked for.
+            admit: awaited once the whole answer is here, before its rows are decoded.
 
         Raises:
             ApiRejected: the API did not answer with a page; ``kind`` says what follows.

@@ -245,7 +245,10 @@ class RequestBudget:
         return MonoS(max(fits_at, self._paced(now, self._even_pace_s())))
 
     def _spread(self, now: MonoS, reset_at: MonoS) -> MonoS:
-        """When the next of the usable requests leaves: evenly, but before the margin takes it."""
+        """When the next of the usable requests leaves: evenly, but before the margin takes it.
+
+        At least one is usable: both what the share and what the quota leave are then more than 0.
+        """
         window = self._window
         # By what was left at the last answer: what others may have spent since must not put off asking for ever.
         by_share, by_room = self._share_of(window.limit) - window.ours, self._room(min(now, window.told_at))

@@ -23,6 +23,7 @@ from collector.core.quota_window import SentRequest
 from collector.core.server_clock import ServerClock
 from collector.core.watchdog import Watchdog
 from collector.errors import ApiRejected, CollectorError, Rejection, SourceError
+from collector.organization.room import WAIT_S as ROOM_WAIT_S
 from collector.organization.settings import Observer
 from collector.organization.turnstile import Turnstile
 
@@ -164,7 +165,8 @@ class RequestGate:
             with anyio.CancelScope() as scope:
                 self._asking.add(scope)
                 try:
-                    with self._waiting(f"for the answer to a request ({where})", self._request_timeout_s):
+                    may_last_s = self._request_timeout_s + ROOM_WAIT_S  # before it is read it may wait for room
+                    with self._waiting(f"for the answer to a request ({where})", may_last_s):
                         result = await call()
                 finally:
                     self._asking.discard(scope)

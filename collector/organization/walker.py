@@ -40,6 +40,7 @@ from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError
 from collector.organization.backfill import Backfill
 from collector.organization.gate import LOOK_AGAIN_S, RequestGate
 from collector.organization.memory import AccountGroupMemory, OrganizationMemory
+from collector.organization.room import Place, Room
 from collector.organization.settings import Observer, OrganizationSettings
 from collector.ports import Publish, Source
 
@@ -108,6 +109,7 @@ class Walker:
         self._clock = clock
         self._rng = rng
         self._observer = observer
+        self._room = Room()
         self._asked: dict[str, _Asked] = {}  # account group -> what its backfill walk is for
         self.publishing: dict[str, Lane] = {}
         """Whose page was handed in last, of each account group: the one that Kafka refused, if it refused one."""
@@ -138,7 +140,8 @@ class Walker:
         try:
             state = WalkState.GOES_ON
             while state is WalkState.GOES_ON:
-                state = await self._take(await self._fetch(turn, walk), walk, group, publish)
+                with self._room.place() as place:
+                    state = await self._take(await self._fetch(turn, walk, place), walk, group, publish)
         except SourceError as error:
             group.progress.ended(turn.lane)
             await self._broke(turn, walk, group, error, publish)
@@ -188,15 +191,17 @@ class Walker:
         self._want(turn.aid, group, but=None)
         self._observer.walk_finished(walk, group.progress, now - started)
 
-    async def _fetch(self, turn: Turn, walk: Walk) -> Page:
+    async def _fetch(self, turn: Turn, walk: Walk, place: Place) -> Page:
         """The walk's next page, asked for a few times while the trouble looks like passing."""
         for attempt in range(PAGE_TRIES):
             self._schedule.page(turn, self._clock.monotonic())
             try:
                 page = await self._gate.ask(
-                    lambda: self._source.fetch(walk.request), where=f"account group {walk.aid}, {where(walk)}"
+                    lambda: self._source.fetch(walk.request, place.take),
+                    where=f"account group {walk.aid}, {where(walk)}",
                 )
             except SourceError as error:
+                place.leave()
                 passing = isinstance(error, PageMalformed) or getattr(error, "kind", None) in ASK_AGAIN
                 if not passing or attempt + 1 == PAGE_TRIES:
                     raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import anyio
 import orjson
 import pytest
 
@@ -70,6 +71,28 @@ async def test_an_empty_window_is_a_page_without_rows(api: Trouble) -> None:
     page = await api.source.fetch(PageRequest(next(iter(api.truth)), Window(1_600_000_020, 1_600_000_080)))
     assert list(page.rows) == []
     assert page.continuation is None
+
+
+async def test_a_page_waits_until_it_is_admitted(api: Trouble) -> None:
+    """It is told how large the answer is, and gives nothing back before that was heeded; no other answer asks."""
+    request, admitted, sizes = PageRequest(next(iter(api.truth)), api.window), anyio.Event(), []
+
+    async def admit(body_bytes: int) -> None:
+        sizes.append(body_bytes)
+        with anyio.move_on_after(0.05) as waiting:
+            await admitted.wait()
+        assert waiting.cancelled_caught
+        admitted.set()
+
+    page = await api.source.fetch(request, admit)
+    assert admitted.is_set()
+    assert page.rows
+    assert len(sizes) == 1
+    assert sizes[0] > 100 * len(page.rows)
+    await api.trouble("forbidden", request.aid)
+    with pytest.raises(ApiRejected):
+        await api.source.fetch(request, admit)
+    assert len(sizes) == 1
 
 
 async def test_a_page_can_be_asked_for_again(api: Trouble) -> None:

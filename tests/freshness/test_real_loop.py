@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from collector.core.model import Page, PageRequest, Publication
+from collector.ports import Admit, at_once
 from tests.core.pages import EPOCH
 from tests.freshness.driver import LATENCY_S, Driver
 from tests.freshness.policies import POLL_INTERVAL_MIN_S, ours
@@ -30,11 +31,11 @@ class TraceApi(FakeApi):
                 self.of_group[aid].append(Session(aid, f"{number:08}", EPOCH + int(date), EPOCH + seen))
         self.latency_s = lambda: LATENCY_S
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         """A page; nothing is awaited between choosing the account group's sessions and using them but its answer."""
         api = FakeApi([request.aid], self.of_group[request.aid], page_rows=self.page_rows)
         api.quota, api.latency_s, api.asked = self.quota, self.latency_s, self.asked
-        return await api.fetch(request)
+        return await api.fetch(request, admit)
 
 
 class TimedSink(FakeSink):

@@ -22,6 +22,7 @@ from collector.kafka.opening import SinkOpener
 from collector.kafka.settings import KafkaSettings
 from collector.kafka.topics import ensure_topics
 from collector.organization import Organization, OrganizationSettings
+from collector.ports import Admit, at_once
 from collector.shard import Shard
 from collector.telemetry.metrics import Metrics
 from collector.telemetry.organization import OrganizationTelemetry
@@ -83,7 +84,7 @@ class Api:
     async def account_groups(self) -> AccountGroupList:
         return AccountGroupList(tuple(AccountGroup(aid) for aid in self.rows), self._answer())
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         await anyio.sleep(0.01)
         window, answer = request.window, self._answer()
         rows = [dict(row) for date, row in self.rows[request.aid] if window.start <= date <= window.end]

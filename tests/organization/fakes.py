@@ -20,6 +20,7 @@ from collector.core.model import (
     Record,
 )
 from collector.errors import ApiRejected, Rejection, SourceError
+from collector.ports import Admit, at_once
 from tests.core.pages import EPOCH, make_page, regular_id, v6_row
 from tests.core.quota_server import QuotaServer
 from tests.simulation.cluster import FakeCluster, FakeSink, Fate
@@ -45,6 +46,9 @@ class Session(NamedTuple):
         return regular_id(self.date // 60 * 60, self.suffix, self.aid)
 
 
+ROW_BYTES = 350
+"""Of one session in an answer, about."""
+
 Fault = Callable[[PageRequest | None], SourceError | None]
 """What stands in for an answer; None: the answer comes. The request is None for the list of account groups."""
 
@@ -65,7 +69,7 @@ class FakeApi:
         answer = await self._answer(None)
         return AccountGroupList(tuple(AccountGroup(aid) for aid in self.aids), answer)
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         self.being_asked[request.aid] += 1
         assert self.being_asked[request.aid] <= 2, "three walks of one account group"
         try:
@@ -85,6 +89,7 @@ class FakeApi:
         here = rows[: self.page_rows]
         continuation = self.order(here[-1]) if len(rows) > len(here) else None
         page = make_page([v6_row(session.identifier, session.date) for session in here], continuation)
+        await admit(len(here) * ROW_BYTES)
         return Page(page.rows, continuation, answer, page.form, page.source_bytes)
 
     async def _answer(self, request: PageRequest | None) -> Answer:
@@ -105,10 +110,10 @@ class FakeApi:
 
 
 class FakeKafka(FakeCluster):
-    """The simulation's cluster with one shard that is never slow; ``fails`` decides about each publication."""
+    """The simulation's cluster with one shard; ``fails`` decides about each publication."""
 
-    def __init__(self, seed: int = 0, failure_share: float = 0.0) -> None:
-        super().__init__(latency_s=(0.015, 0.015))
+    def __init__(self, seed: int = 0, failure_share: float = 0.0, latency_s: float = 0.015) -> None:
+        super().__init__(latency_s=(latency_s, latency_s))
         self.records: list[Record] = []
         self.readers.append(self.records.append)
         self.fate = lambda shard, is_barrier: None if is_barrier else _FATES[self.fails()]

@@ -11,6 +11,7 @@ import trio
 from collector.core.model import NO_ANSWER, Answer, PageRequest, Quota
 from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError, StartRefused
 from collector.organization.gate import OrganizationStopped
+from collector.ports import Admit, at_once
 from tests.core.pages import EPOCH, make_collector
 from tests.organization.fakes import FakeApi, FakeKafka, Session
 from tests.organization.world import OVERLAP_S, World, make_sessions, run
@@ -250,8 +251,8 @@ def test_next_links_in_a_circle_do_not_hold_anyone_up(latency_s: float) -> None:
     circle = world.api.fetch
 
     class Circles(FakeApi):
-        async def fetch(self, request: PageRequest):  # type: ignore[no-untyped-def]
-            page = await circle(request)
+        async def fetch(self, request: PageRequest, admit: Admit = at_once):  # type: ignore[no-untyped-def]
+            page = await circle(request, admit)
             if request.aid == BAD and request.window.end - request.window.start > 400 and request.continuation:
                 object.__setattr__(page, "continuation", request.continuation)
             return page
@@ -295,8 +296,8 @@ def test_sessions_of_another_account_group_are_never_published() -> None:
     foreign = world.api.fetch
 
     class Foreign(FakeApi):
-        async def fetch(self, request: PageRequest):  # type: ignore[no-untyped-def]
-            page = await foreign(request)
+        async def fetch(self, request: PageRequest, admit: Admit = at_once):  # type: ignore[no-untyped-def]
+            page = await foreign(request, admit)
             for row in page.rows:
                 row["userSessionId"] = row["userSessionId"].replace("00011:", "00099:")
             return page

@@ -18,6 +18,7 @@ from collector.core.ledger_record import decode
 from collector.core.model import Answer, EpochS, Lane, Page, PageRequest, Quota
 from collector.core.walk import PAGES_UNPROVEN_MAX
 from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError
+from collector.ports import Admit, at_once
 from tests.core.pages import EPOCH
 from tests.organization.fakes import FakeApi, Session
 from tests.organization.world import OVERLAP_S, PROGRESS, World, make_sessions, run
@@ -153,8 +154,8 @@ def circles_around(world: World, start: int, end: int) -> None:
     """Walks that touch this time never end: each page leads to itself."""
     fetch = world.api.fetch
 
-    async def circling(request: PageRequest) -> Page:
-        page = await fetch(request)
+    async def circling(request: PageRequest, admit: Admit = at_once) -> Page:
+        page = await fetch(request, admit)
         if request.window.start < end and request.window.end >= start:
             object.__setattr__(page, "continuation", "again")
         return page
@@ -217,7 +218,7 @@ def test_two_lanes_never_publish_a_session_twice() -> None:
     world = World(api, poll_interval_s=10.0)  # an answer that takes longer than a time-out would count as a stall
     fetch, hot_asks, met = world.api.fetch, anyio.Event(), []
 
-    async def together(request: PageRequest) -> Page:
+    async def together(request: PageRequest, admit: Admit = at_once) -> Page:
         now = trio.current_time()
         is_hot = request.window.end >= EPOCH + now - 5.0
         if is_hot and now > restart_s + 16.0:
@@ -225,7 +226,7 @@ def test_two_lanes_never_publish_a_session_twice() -> None:
         elif not is_hot and request.window.end >= EPOCH + now - OVERLAP_S - 120.0 and not met:
             met.append(request.window.end)
             await hot_asks.wait()  # the last slice, which ends where the hot window begins
-        return await fetch(request)
+        return await fetch(request, admit)
 
     world.api.fetch = together  # type: ignore[method-assign]
 

@@ -16,6 +16,7 @@ from collector.core.watchdog import GRACE_S, LOOK_EVERY_S
 from collector.errors import ApiRejected, OrganizationStalled, PageMalformed, Rejection, Stalled, StartRefused
 from collector.organization.gate import OrganizationStopped
 from collector.organization.walker import PAGE_ROWS_MAX
+from collector.ports import Admit, at_once
 from tests.organization.fakes import FakeApi, FakeKafka
 from tests.organization.test_changes import AID, BOTH, ENDS_S, Neighbours, play
 from tests.organization.world import make_sessions, run
@@ -29,8 +30,8 @@ def breaks(world: Neighbours, name: str, what: Callable[[], Exception | None]) -
     """The API of this organization raises what it is told, or answers."""
     fetch = world.apis[name].fetch
 
-    async def broken(request: PageRequest) -> Page:
-        page = await fetch(request)
+    async def broken(request: PageRequest, admit: Admit = at_once) -> Page:
+        page = await fetch(request, admit)
         error = what()
         if error is not None:
             raise error
@@ -59,11 +60,11 @@ def hangs_at(world: Neighbours, name: str, begins_s: float) -> None:
     fetch = world.apis[name].fetch
     hung: list[float] = []
 
-    async def hanging(request: PageRequest) -> Page:
+    async def hanging(request: PageRequest, admit: Admit = at_once) -> Page:
         if trio.current_time() >= begins_s and not hung:
             hung.append(trio.current_time())
             await anyio.sleep_forever()
-        return await fetch(request)
+        return await fetch(request, admit)
 
     world.apis[name].fetch = hanging  # type: ignore[method-assign]
 
@@ -187,7 +188,7 @@ def test_the_watchdog_starts_a_hanging_organization_over() -> None:
     assert isinstance(error, OrganizationStalled)
     assert AID["here"] in str(error)
     assert "page 1" in str(error)
-    assert "30 s is the most" in str(error)
+    assert "40 s is the most" in str(error)
     world.assert_each_once("here", "other")
 
 

@@ -32,12 +32,16 @@ from collector.core.model import (
     RowForm,
 )
 from collector.errors import ApiRejected, PageMalformed, Rejection
+from collector.ports import Admit, at_once
 from collector.sources.thousandeyes.row_form import V6_ROW_FORM
 from tests.core.pages import EPOCH
 from tests.core.quota_server import WINDOW_S, QuotaServer
 from tests.simulation.arrivals import Archive, Session
 from tests.simulation.process import Process
 from tests.simulation.trace import Trace, clock
+
+ROW_BYTES = 10_000
+"""Of one row in an answer: many times a real one's, because pages are as many times smaller."""
 
 REQUEST_TIMEOUT_S = 30.0
 """When a request without an answer is given up by the real source."""
@@ -228,7 +232,7 @@ class SimulatedApi:
         aids = [] if off.empty_list else [aid for aid in self.aids if aid not in off.absent]
         return AccountGroupList(tuple(AccountGroup(aid, f"group {aid}") for aid in aids), answer)
 
-    async def fetch(self, source: FakeSource, request: PageRequest) -> Page:
+    async def fetch(self, source: FakeSource, request: PageRequest, admit: Admit) -> Page:
         """One page."""
         walk = (source.process.name, request.aid)
         self._walks[walk] += 1
@@ -241,7 +245,9 @@ class SimulatedApi:
         if not self.asked_before:  # later a window may be older than what was promised by itself
             start = min(start, request.window.start)
         self.first_windows[request.aid] = (first, start)
-        return self._page(request, answer)
+        page = self._page(request, answer)
+        await admit(len(page.rows) * ROW_BYTES)
+        return page
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -458,9 +464,9 @@ class FakeSource:
         """See the port."""
         return await self._api.account_groups(self)
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         """See the port."""
-        return await self._api.fetch(self, request)
+        return await self._api.fetch(self, request, admit)
 
     async def aclose(self) -> None:
         """Nothing to close."""

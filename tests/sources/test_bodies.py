@@ -198,6 +198,22 @@ async def test_a_large_body_holds_up_nobody_else(open_against: OpenSource) -> No
         assert seen == [is_large]
 
 
+async def test_a_body_is_decoded_when_it_is_admitted() -> None:
+    """Until then there is nothing but its bytes."""
+    steps: list[str] = []
+
+    async def admit(body_bytes: int) -> None:
+        await anyio.sleep(0.01)
+        steps.append(f"admitted {body_bytes}")
+
+    async with serving(always(answer(PAGE))) as server:
+        requester = Requester(settings(server.base_url))
+        url = httpx.URL(f"{server.base_url}/any")
+        await requester.send(url, lambda body: steps.append("decoded"), accept="text/plain", admit=admit)
+        await requester.aclose()
+    assert steps == [f"admitted {len(PAGE)}", "decoded"]
+
+
 async def test_a_large_body_that_is_no_page_is_read_once(open_against: OpenSource) -> None:
     """Twice would take twice as long, and nobody reads the reason of megabytes; it says how many there were."""
     source, _ = await open_against(always(answer(b'{"results":[' + b"{}," * (LARGE_BODY_BYTES // 3))))

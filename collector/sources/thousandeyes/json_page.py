@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from collector.sources.thousandeyes.json_pieces import decode
 from collector.sources.thousandeyes.page_content import NotAPage, PageContent, PageForm, link_of, rows_of
 from collector.sources.thousandeyes.row_slices import NotAnObject, Slice, row_slices
 
@@ -31,7 +32,7 @@ def read_json_page(body: bytes, form: PageForm) -> PageContent:
         NotAPage: it holds none.
     """
     try:
-        document = orjson.loads(body)
+        document = decode(body, form.rows_key)
     except orjson.JSONDecodeError as error:
         return _salvaged(body, form, f"the body is no JSON: {error}")
     if not isinstance(document, dict):

@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from collector.core.model import NO_ANSWER, Answer
 from collector.errors import ApiRejected, PageMalformed, Rejection
+from collector.ports import Admit, at_once
 from collector.sources.thousandeyes.credentials import Authorization, UnusableSecret
 from collector.sources.thousandeyes.http_client import HttpClient, Request, Response
 from collector.sources.thousandeyes.page_content import NotAPage
@@ -69,6 +70,7 @@ class Requester:
         accept: str,
         body: bytes | None = None,
         is_continuation: bool = False,
+        admit: Admit = at_once,
     ) -> Accepted[Content]:
         """One request.
 
@@ -78,6 +80,7 @@ class Requester:
             accept: media types that it can read.
             body: JSON of a POST; None: GET.
             is_continuation: whether the URL came from a next link.
+            admit: awaited before the body of an answer 200 is read.
 
         Raises:
             ApiRejected: any status other than 2xx, or no whole answer.
@@ -97,6 +100,7 @@ class Requester:
         response = await self._client.send(Request(url, headers, body))
         if response.status != 200:
             raise _error(response, authorization, url, is_continuation=is_continuation)
+        await admit(len(response.body))
         try:
             return Accepted(await self._read(read, response.body), response.answer, len(response.body))
         except NotAPage:

@@ -8,6 +8,7 @@ Source: https://developer.cisco.com/docs/thousandeyes/ (OpenAPI 7.0.99, real use
 from __future__ import annotations
 
 from collector.core.model import AccountGroupList, Page, PageRequest
+from collector.ports import Admit, at_once
 from collector.sources.thousandeyes.account_groups import read_account_groups
 from collector.sources.thousandeyes.address import Endpoint
 from collector.sources.thousandeyes.filters import v7_body
@@ -63,14 +64,14 @@ class ThousandEyesV7:
         accepted = await self._requester.send(url, read_account_groups, accept=ACCEPT)
         return AccountGroupList(accepted.content, accepted.answer)
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         """One page of sessions; one request.
 
         Raises:
             ApiRejected: an answer other than a page, or none; also a continuation that may not be followed.
             PageMalformed: an answer 200 that is no page, or whose next link may not be followed.
         """
-        return await self._sessions.fetch(request)
+        return await self._sessions.fetch(request, admit)
 
     async def aclose(self) -> None:
         """Closes all connections."""

@@ -13,6 +13,7 @@ import httpx
 
 from collector.core.model import NO_ANSWER, Answer, Page, PageRequest, RowForm
 from collector.errors import ApiRejected, PageMalformed, Rejection
+from collector.ports import Admit, at_once
 from collector.sources.thousandeyes.address import Endpoint, ForeignLink, OtherAccountGroup
 from collector.sources.thousandeyes.page_content import PageContent, PageForm
 from collector.sources.thousandeyes.requester import Requester
@@ -58,7 +59,7 @@ class SessionList:
         self._form = form
         self._list = endpoint.first(form.path)
 
-    async def fetch(self, request: PageRequest) -> Page:
+    async def fetch(self, request: PageRequest, admit: Admit = at_once) -> Page:
         """One page.
 
         Raises:
@@ -73,6 +74,7 @@ class SessionList:
             accept=form.accept,
             body=form.body,
             is_continuation=request.continuation is not None,
+            admit=admit,
         )
         content = accepted.content
         return Page(
