@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from collector.core.backfill_jobs import Letter
-from collector.core.model import AccountGroupList, Page, PageRequest, Publication
+from collector.core.model import AccountGroupList, Answer, Page, PageRequest, Publication
 
 Publish = Callable[[Publication], Awaitable[None]]
 """Makes a publication durable: returns after the commit, raises `PublishFailed` when the outcome is unknown."""
@@ -25,11 +25,12 @@ PublishedIds = Callable[[str, int, int, bool], Awaitable[set[str]]]
 they were committed when it was called; the last argument: identities are page rows. Raises `TooManyEvents`."""
 
 
-Admit = Callable[[int], Awaitable[None]]
-"""Awaited with the size of a page's body, bytes, before it is decoded: returns when its rows may take their memory."""
+Admit = Callable[[Answer, int], Awaitable[None]]
+"""Awaited when an answer 200 is here, before it is decoded, with what it tells and the size of its body, bytes. Returns
+when its rows may take their memory."""
 
 
-async def at_once(body_bytes: int) -> None:
+async def at_once(answer: Answer, body_bytes: int) -> None:
     """Admits every page."""
 
 

@@ -26,6 +26,7 @@ from collector.errors import ApiRejected, CollectorError, Rejection, SourceError
 from collector.organization.room import WAIT_S as ROOM_WAIT_S
 from collector.organization.settings import Observer
 from collector.organization.turnstile import Turnstile
+from collector.ports import Admit
 
 CLOSED_RETRY_S = 300.0
 CLOSED_RETRY_MAX_S = 3_600.0
@@ -47,6 +48,9 @@ GONE_IN_A_ROW = 5
 """An API that worked and then answers 301, 404 or 410 this often in a row is gone; once may be a node's mistake."""
 
 Fingerprint = Callable[[], Awaitable[str]]
+
+EnterRoom = Callable[[int], Awaitable[None]]
+"""Waits for room for a body of so many bytes."""
 
 Result = TypeVar("Result", Page, AccountGroupList)
 
@@ -145,13 +149,19 @@ class RequestGate:
             raise Draining
 
     async def ask(
-        self, call: Callable[[], Awaitable[Result]], *, where: str = "list of account groups", optional: bool = False
+        self,
+        call: Callable[[Admit], Awaitable[Result]],
+        *,
+        where: str = "list of account groups",
+        room: EnterRoom | None = None,
+        optional: bool = False,
     ) -> Result:
-        """Send one request when the budget allows it, and tell the budget what came of it.
+        """Send one request when the budget allows it, and tell the budget what came of it as soon as it is known.
 
         Args:
-            call: sends the request.
+            call: sends the request; awaits what it is given when an answer with rows is here.
             where: what is asked for, for people.
+            room: waits until these rows may take their memory, `ROOM_WAIT_S` at most.
             optional: the collector can do without; only wrong credentials close the gate then.
 
         Raises:
@@ -159,15 +169,23 @@ class RequestGate:
             OrganizationStopped: the gate is closed, and ``fail_when_closed`` is set.
             Draining: the service stops.
         """
-        request = await self._let_through()
+        request, told = await self._let_through(), False
         heard: Answer | None = None
+
+        async def admit(answer: Answer, body_bytes: int) -> None:
+            nonlocal told
+            self._tell_budget(request, answer)  # now, whenever there is room for it
+            told = True
+            if room is not None:
+                await room(body_bytes)
+
         try:
             with anyio.CancelScope() as scope:
                 self._asking.add(scope)
                 try:
-                    may_last_s = self._request_timeout_s + ROOM_WAIT_S  # before it is read it may wait for room
+                    may_last_s = self._request_timeout_s + ROOM_WAIT_S
                     with self._waiting(f"for the answer to a request ({where})", may_last_s):
-                        result = await call()
+                        result = await call(admit)
                 finally:
                     self._asking.discard(scope)
                 heard = result.answer
@@ -182,7 +200,8 @@ class RequestGate:
                     self._closed_fingerprint = await self._fingerprint()
             raise
         finally:
-            self._tell_budget(request, heard)
+            if not told:
+                self._tell_budget(request, heard)
         self._works, self._gone_in_a_row = True, 0
         if self._closed is not None:
             self._closed, self._closed_times = None, 0

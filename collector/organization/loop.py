@@ -234,7 +234,7 @@ class Organization:
 
     async def _list(self) -> None:
         wanted = self.settings.account_groups
-        answer = await self._gate.ask(self._source.account_groups, optional=wanted is not None)
+        answer = await self._gate.ask(lambda admit: self._source.account_groups(), optional=wanted is not None)
         seen = answer.account_groups
         if wanted is None:
             # A token does not lose all of its account groups at once; an API in trouble may say so.

@@ -197,7 +197,8 @@ class Walker:
             self._schedule.page(turn, self._clock.monotonic())
             try:
                 page = await self._gate.ask(
-                    lambda: self._source.fetch(walk.request, place.take),
+                    lambda admit: self._source.fetch(walk.request, admit),
+                    room=place.take,
                     where=f"account group {walk.aid}, {where(walk)}",
                 )
             except SourceError as error:

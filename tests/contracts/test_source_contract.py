@@ -9,7 +9,7 @@ import anyio
 import orjson
 import pytest
 
-from collector.core.model import Page, PageRequest, Window
+from collector.core.model import Answer, Page, PageRequest, Window
 from collector.errors import ApiRejected, PageMalformed, Rejection, SourceError
 from tests.contracts.apis import FakeTrouble, Trouble, real_api
 from tests.core.pages import SCHEMA
@@ -74,11 +74,12 @@ async def test_an_empty_window_is_a_page_without_rows(api: Trouble) -> None:
 
 
 async def test_a_page_waits_until_it_is_admitted(api: Trouble) -> None:
-    """It is told how large the answer is, and gives nothing back before that was heeded; no other answer asks."""
-    request, admitted, sizes = PageRequest(next(iter(api.truth)), api.window), anyio.Event(), []
+    """First it is said what the answer tells and how large it is, and that is waited for; no other answer asks."""
+    request, admitted = PageRequest(next(iter(api.truth)), api.window), anyio.Event()
+    told: list[tuple[Answer, int]] = []
 
-    async def admit(body_bytes: int) -> None:
-        sizes.append(body_bytes)
+    async def admit(answer: Answer, body_bytes: int) -> None:
+        told.append((answer, body_bytes))
         with anyio.move_on_after(0.05) as waiting:
             await admitted.wait()
         assert waiting.cancelled_caught
@@ -87,12 +88,13 @@ async def test_a_page_waits_until_it_is_admitted(api: Trouble) -> None:
     page = await api.source.fetch(request, admit)
     assert admitted.is_set()
     assert page.rows
-    assert len(sizes) == 1
-    assert sizes[0] > 100 * len(page.rows)
+    ((answer, body_bytes),) = told
+    assert answer == page.answer
+    assert body_bytes > 100 * len(page.rows)
     await api.trouble("forbidden", request.aid)
     with pytest.raises(ApiRejected):
         await api.source.fetch(request, admit)
-    assert len(sizes) == 1
+    assert len(told) == 1
 
 
 async def test_a_page_can_be_asked_for_again(api: Trouble) -> None:

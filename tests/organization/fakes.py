@@ -89,7 +89,7 @@ class FakeApi:
         here = rows[: self.page_rows]
         continuation = self.order(here[-1]) if len(rows) > len(here) else None
         page = make_page([v6_row(session.identifier, session.date) for session in here], continuation)
-        await admit(len(here) * ROW_BYTES)
+        await admit(answer, len(here) * ROW_BYTES)
         return Page(page.rows, continuation, answer, page.form, page.source_bytes)
 
     async def _answer(self, request: PageRequest | None) -> Answer:

@@ -246,7 +246,7 @@ class SimulatedApi:
             start = min(start, request.window.start)
         self.first_windows[request.aid] = (first, start)
         page = self._page(request, answer)
-        await admit(len(page.rows) * ROW_BYTES)
+        await admit(answer, len(page.rows) * ROW_BYTES)
         return page
 
     # --- answers ----------------------------------------------------------------------------------------------------

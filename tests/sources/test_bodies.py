@@ -12,6 +12,7 @@ import httpx
 import pytest
 from anyio.abc import ByteStream
 
+from collector.core.model import Answer
 from collector.errors import ApiRejected, PageMalformed, Rejection
 from collector.sources.thousandeyes import open_source
 from collector.sources.thousandeyes.body import BodyReader, BodyTooLarge
@@ -202,16 +203,16 @@ async def test_a_body_is_decoded_when_it_is_admitted() -> None:
     """Until then there is nothing but its bytes."""
     steps: list[str] = []
 
-    async def admit(body_bytes: int) -> None:
+    async def admit(answer: Answer, body_bytes: int) -> None:
         await anyio.sleep(0.01)
-        steps.append(f"admitted {body_bytes}")
+        steps.append(f"admitted {answer.status} {body_bytes}")
 
     async with serving(always(answer(PAGE))) as server:
         requester = Requester(settings(server.base_url))
         url = httpx.URL(f"{server.base_url}/any")
         await requester.send(url, lambda body: steps.append("decoded"), accept="text/plain", admit=admit)
         await requester.aclose()
-    assert steps == [f"admitted {len(PAGE)}", "decoded"]
+    assert steps == [f"admitted 200 {len(PAGE)}", "decoded"]
 
 
 async def test_a_large_body_that_is_no_page_is_read_once(open_against: OpenSource) -> None:

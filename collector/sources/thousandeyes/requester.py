@@ -100,7 +100,7 @@ class Requester:
         response = await self._client.send(Request(url, headers, body))
         if response.status != 200:
             raise _error(response, authorization, url, is_continuation=is_continuation)
-        await admit(len(response.body))
+        await admit(response.answer, len(response.body))
         try:
             return Accepted(await self._read(read, response.body), response.answer, len(response.body))
         except NotAPage:
