@@ -1,10 +1,12 @@
 """Room for pages that are decoded and not durable yet.
 
 Rule: room is a matter of memory and holds nobody up for good: after `WAIT_S` a page comes in without. First come, first
-served; a page larger than all of the room comes in when it is alone.
+served. A page larger than all of the room needs none: reading it may take ten seconds, which nobody else should wait
+for, and a thread reads one such page at a time.
 
-Decoded, a page takes five times its bytes until it is published. While Kafka is slower than the API, or the processor
-slower than both, pages that could not be published yet stay the bytes that they came as, however many walks there are.
+Decoded, a page takes five times its bytes until its rows are records, and those three times until they are published.
+While Kafka is a little slower than the API, or the processor slower than both, pages that could not be published yet
+stay the bytes that they came as.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import anyio
 
 BODY_BYTES_MAX = 1024 * 1024
 """Two full pages of 1000 rows (350 kB each), one on its way to Kafka and one that follows; or hundreds of small ones,
-which share a transaction."""
+which share a transaction. Of rows that were published before, only the moment counts in which that is found out."""
 
 WAIT_S = 10.0
-"""Some hundred transactions of the usual length; half of what a sink may take before it is given up."""
+"""Some hundred transactions of the usual length; half of what one may take by its own deadline. Longer, and Kafka is so
+slow that walks are what bounds memory: each holds one page."""
 
 
 @dataclass(eq=False, slots=True)
@@ -38,7 +41,7 @@ class Room:
     """
 
     def __init__(self, bytes_max: int = BODY_BYTES_MAX) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         # All mutable state: the size of the pages inside, and who waits.
         self._taken_bytes = 0
         self._waiting: deque[_Waiting] = deque()  # bounded by the number of walks
@@ -53,7 +56,11 @@ class Room:
             place.leave()
 
     async def enter(self, body_bytes: int) -> None:
-        """Wait for room, `WAIT_S` at most, and take it; see `Place`."""
+        """Wait for room, `WAIT_S` at most, and take it; see `Place`.
+
+        Args:
+            body_bytes: no more than there is in all.
+        """
         if not self._waiting and self._has_room_for(body_bytes):
             self._taken_bytes += body_bytes
             return
@@ -80,7 +87,7 @@ class Room:
             waiting.let_in.set()
 
     def _has_room_for(self, body_bytes: int) -> bool:
-        return self._taken_bytes == 0 or self._taken_bytes + body_bytes <= self._bytes_max
+        return self._taken_bytes + body_bytes <= self.bytes_max
 
 
 class Place:
@@ -93,8 +100,20 @@ class Place:
     async def take(self, body_bytes: int) -> None:
         """Wait for room for the next page; that of the one before is given back."""
         self.leave()
-        await self._room.enter(body_bytes)
-        self._body_bytes = body_bytes
+        if body_bytes <= self._room.bytes_max:
+            await self._room.enter(body_bytes)
+            self._body_bytes = body_bytes
+
+    def keep(self, records: int, rows: int) -> None:
+        """Give back the room of rows that led to no record.
+
+        Args:
+            records: to be published, of the page.
+            rows: of the page.
+        """
+        kept = self._body_bytes * min(records, rows) // max(rows, 1)
+        given, self._body_bytes = self._body_bytes - kept, kept
+        self._room.leave(given)
 
     def leave(self) -> None:
         """Give the room back: the page is durable, or was no page."""

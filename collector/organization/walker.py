@@ -141,7 +141,7 @@ class Walker:
             state = WalkState.GOES_ON
             while state is WalkState.GOES_ON:
                 with self._room.place() as place:
-                    state = await self._take(await self._fetch(turn, walk, place), walk, group, publish)
+                    state = await self._take(await self._fetch(turn, walk, place), walk, group, publish, place)
         except SourceError as error:
             group.progress.ended(turn.lane)
             await self._broke(turn, walk, group, error, publish)
@@ -233,11 +233,14 @@ class Walker:
             raise ApiRejected(Rejection.WRONG_ACCOUNT_GROUP, detail, page.answer)
         return collected, walk.step(page, collected.rounds, collected.commits)
 
-    async def _take(self, page: Page, walk: Walk, group: AccountGroupMemory, publish: Publish) -> WalkState:
+    async def _take(
+        self, page: Page, walk: Walk, group: AccountGroupMemory, publish: Publish, place: Place
+    ) -> WalkState:
         """Publish one page. Memory moves after the commit, and no other page of the account group meanwhile."""
         asked = self._asked_for(walk)
         async with group.lock, nullcontext() if asked is None else self._backfill.lock:
             collected, step = self._collect(page, walk, group)
+            place.keep(len(collected.records), len(page.rows))
             del page  # nobody holds it while it waits for its commit
             now, finished = self._server_now(), step.state is WalkState.FINISHED
             advance = group.progress.advance(

@@ -11,7 +11,8 @@ from collector.core.model import Page
 from collector.core.walk import WalkState
 from collector.organization.room import BODY_BYTES_MAX, WAIT_S, Room
 from collector.organization.walker import Walker
-from tests.organization.fakes import ROW_BYTES, FakeApi, FakeKafka
+from tests.core.pages import EPOCH
+from tests.organization.fakes import ROW_BYTES, FakeApi, FakeKafka, Session
 from tests.organization.world import World, make_sessions, run
 
 
@@ -50,20 +51,39 @@ def test_as_many_as_fit_and_in_the_order_of_coming() -> None:
     assert visits.most == 90
 
 
-def test_a_page_larger_than_the_room_comes_in_alone() -> None:
-    """It waits until the room is empty, and the next one until it has left."""
+def test_a_page_larger_than_the_room_waits_for_nobody_and_nobody_for_it() -> None:
+    """It may take ten seconds to read, and is one of its kind at a time for another reason."""
 
-    async def main() -> tuple[Visits, float]:
+    async def main() -> float:
         visits, began = Visits(), anyio.current_time()
         async with anyio.create_task_group() as tasks:
-            for name, body_bytes in (("a", 1), ("huge", 5_000), ("b", 1)):
+            for name, body_bytes in (("a", 100), ("huge", 101), ("b", 100)):
                 tasks.start_soon(visits.visit, name, body_bytes, 1.0)
                 await anyio.sleep(0.1)
-        return visits, anyio.current_time() - began
+        return anyio.current_time() - began
 
-    visits, took_s = run(main)
-    assert visits.order == ["a", "huge", "b"]
-    assert took_s == pytest.approx(3.0)
+    assert run(main) == pytest.approx(2.0)
+
+
+def test_rows_that_lead_to_no_record_need_no_room() -> None:
+    """Of a page of ten rows one is published: nine tenths of its room are free for the next page, and then all."""
+
+    async def main() -> list[float]:
+        room, began, waited = Room(100), anyio.current_time(), []
+        with room.place() as place, room.place() as other:
+            await place.take(100)
+            place.keep(1, 10)
+            await other.take(90)
+            waited.append(anyio.current_time() - began)
+            other.keep(0, 0)
+            with room.place() as third:
+                await third.take(90)
+            waited.append(anyio.current_time() - began)
+        with room.place() as place:
+            await place.take(100)
+        return [*waited, anyio.current_time() - began]
+
+    assert run(main) == [0.0, 0.0, 0.0]
 
 
 def test_nobody_waits_for_good() -> None:
@@ -155,3 +175,22 @@ def test_no_more_pages_are_decoded_than_there_is_room_for(monkeypatch: pytest.Mo
     run(main)
     assert most == BODY_BYTES_MAX // (rows * ROW_BYTES)
     world.assert_each_once(300.0)
+
+
+def test_pages_of_published_sessions_share_a_transaction() -> None:
+    """Full pages of which little is new, and a slow Kafka: as many as there are walks go together, not two."""
+    aids = [str(11 + number) for number in range(16)]
+    sessions = [
+        Session(aids[number % 16], f"n{number:07}", EPOCH - 600 + number // 48, EPOCH - 599.0 + number // 48)
+        for number in range(48 * 900)
+    ]
+    world = World(
+        FakeApi(aids, sessions, page_rows=1_000), FakeKafka(latency_s=0.5), concurrency=16, poll_interval_s=1.0
+    )
+
+    async def main() -> None:
+        await world.collect_for(240.0)
+
+    run(main)
+    later = world.diary.transactions[len(world.diary.transactions) // 2 :]
+    assert sum(later) / len(later) > 3.5
