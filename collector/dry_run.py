@@ -30,7 +30,7 @@ class StdoutSink:
         """Print the events.
 
         Raises:
-            PublishFailed: nobody reads standard output any more.
+            PublishFailed: nobody reads standard output any more, or its disk is full.
         """
         lines = []
         for record in publication.records:
@@ -49,6 +49,8 @@ class StdoutSink:
             sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             raise PublishFailed("standard output was closed") from error
+        except OSError as error:
+            raise PublishFailed(f"standard output cannot be written: {error.strerror}") from error
 
     async def read_again(self) -> dict[str, bytes]:
         """Nothing is kept."""

@@ -11,6 +11,7 @@ One rule: an error raised on purpose is shown as its message, anything else with
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,9 @@ import typer
 from collector.errors import CollectorError, ConfigurationError
 
 Parameters = ParamSpec("Parameters")
+
+_OUTPUT_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing a result to a full or broken disk says."""
 
 
 class ExitCode(IntEnum):
@@ -54,23 +58,33 @@ def _ended(run: Callable[[], int | None]) -> int:
         sys.stdout.flush()  # here, where a closed pipe is still handled, and not when the interpreter exits
     except KeyboardInterrupt:
         return ExitCode.DONE
-    except BrokenPipeError:
-        return _reader_gone()
-    except CollectorError as error:
+    except (OSError, CollectorError) as error:
+        if not _is_expected(error):
+            raise
         return _explained([error])
     except BaseExceptionGroup as group:
-        expected, unexpected = group.split((CollectorError, KeyboardInterrupt, BrokenPipeError))
+        expected, unexpected = group.split(_is_expected)
         if unexpected is not None or expected is None:
             raise
         return _explained(_leaves(expected))
     return code
 
 
+def _is_expected(error: BaseException) -> bool:
+    """Whether it is no defect; what is no output has a file's name and is explained where it happens."""
+    if isinstance(error, OSError) and error.filename is None:
+        return isinstance(error, BrokenPipeError) or error.errno in _OUTPUT_FULL
+    return isinstance(error, CollectorError | KeyboardInterrupt)
+
+
 def _explained(errors: list[BaseException]) -> int:
     code = ExitCode.DONE
     for error in errors:
-        if isinstance(error, BrokenPipeError):
-            _reader_gone()
+        if isinstance(error, OSError):
+            _forget_output()  # a reader that has seen enough, such as `head`, is told nothing
+            if not isinstance(error, BrokenPipeError):
+                say(f"te-collector: the output cannot be written: {error.strerror}")
+                code = max(code, ExitCode.FAILED)
         if isinstance(error, CollectorError):
             say(f"te-collector: {error}")
             code = max(code, ExitCode.BAD_CONFIGURATION if isinstance(error, ConfigurationError) else ExitCode.FAILED)
@@ -85,8 +99,6 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     ]
 
 
-def _reader_gone() -> int:
-    """End quietly when whoever reads our output, such as `head`, has seen enough."""
-    # Python flushes standard output once more when it exits; there is nobody left to complain to.
+def _forget_output() -> None:
+    """Python flushes standard output once more when it exits: what could not be written would be said again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.DONE

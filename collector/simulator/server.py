@@ -192,10 +192,16 @@ def _listen(host: str, port: int) -> socket.socket:
 def _line(settings: SimulatorSettings, host: str, port: int) -> str:
     organizations = settings.all_organizations()
     groups = sum(organization.account_groups for organization in organizations)
-    shown = f"[{host}]" if ":" in host else host
-    return (
-        f"ThousandEyes API simulator: http://{shown}:{port} "
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    first = (
+        f"ThousandEyes API simulator: {url} "
         f"(organizations: {len(organizations)}, account groups: {groups}, seed: {settings.seed})\n"
+    )
+    if "token" in settings.model_fields_set or settings.organizations:  # given by somebody, who knows it
+        return first
+    return (
+        f"{first}To collect from it: TE_COLLECTOR_BASE_URL={url} TE_COLLECTOR_TOKEN={organizations[0].token} "
+        "te-collector run --once --dry-run\n"
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
@@ -77,6 +79,39 @@ def test_output_that_nobody_reads_is_no_traceback(arguments: list[str]) -> None:
         os.close(write_end)
     assert done.stderr == ""
     assert done.returncode in ({0} if arguments[0] == "validate" else {0, 1})  # --version is Typer's own
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    """As with `te-collector gaps > report` when the disk is full: what and why, exit code 1, no traceback."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "validate", "--schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=tmp_path,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "te-collector: the output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory"),
+        OSError(errno.ENOSPC, "No space left on device", "/var/lib/kafka"),
+    ],
+)
+def test_trouble_with_a_file_is_not_taken_for_the_output(error: OSError) -> None:
+    """Whoever opens a file explains its trouble; what comes through unexplained is a defect."""
+    with pytest.raises(OSError, match=str(error.strerror)) as caught:
+        command(_raising(error))()
+    assert caught.value is error
 
 
 def test_a_defect_ends_the_process_with_a_traceback_but_no_local_values() -> None:

@@ -76,8 +76,8 @@ def start_process() -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_cleanly_at_a_signal(start_process: Callable[[], Any], number: signal.Signals) -> None:
-    """One line says where it listens; with an idle connection open and a slow request under way a signal ends it with
-    0."""
+    """It says where it listens and how to collect from it; with an idle connection open and a slow request under way a
+    signal ends it with 0."""
     process, url = start_process()
     with httpx.Client(base_url=url, headers=TOKEN) as client:
         assert client.get("/v7/account-groups").status_code == 200
@@ -91,7 +91,10 @@ def test_it_ends_cleanly_at_a_signal(start_process: Callable[[], Any], number: s
             os.kill(process.pid, number)
             assert process.wait(timeout=ENDED_WITHIN_S) == 0
     assert process.stdout is not None
-    assert process.stdout.read() == ""
+    assert process.stdout.read() == (
+        f"To collect from it: TE_COLLECTOR_BASE_URL={url} TE_COLLECTOR_TOKEN=simulator-token "
+        "te-collector run --once --dry-run\n"
+    )
 
 
 async def test_a_taken_port_is_one_clear_sentence() -> None:
