@@ -24,6 +24,9 @@ from collector.core.identity import CONTENT_BITS, Identity, IdentityForm
 HOUR_S = 3600
 """Ids are expired, and their chunks named, by the hour of their round: few keys, few tombstones."""
 
+KEEP_MARGIN_S = HOUR_S
+"""Ids outlive the last window that can show them by this much: a session's round and date need not agree."""
+
 SUFFIX_CHARACTERS = 8
 PAGE_CHARACTERS = 8
 """What ids and pages look like in every published sample; others are kept whole."""

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from collector.core.chunks import KEEP_MARGIN_S, hour_of
 from collector.core.lateness import Lateness
 from collector.core.ledger import Ledger
 from collector.core.ledger_entries import Lost, SweepRun, Trouble, Why
 from collector.core.ledger_record import decode, encode
 from collector.core.model import EpochS, Lane, StateChange, Window
 from collector.core.ranges import Range, as_ranges, clip, difference, seconds
-from collector.core.seen import HOUR_S, hour_of
 from collector.core.spans import SPAN_MIN_S, SpanBound, slices
 from collector.core.walk import PAGES_UNPROVEN_MAX
 from collector.core.windows import (
@@ -35,9 +35,6 @@ from collector.core.windows import (
     sweep_choice,
     sweep_due,
 )
-
-KEEP_MARGIN_S = HOUR_S
-"""Ids outlive the last window that can show them by this much: a session's round and date need not agree."""
 
 JUMP_MIN_S = 1_800
 """Hot leaves a gap to catch-up when it is longer than a slice, and than this: quiet groups are polled rarely."""

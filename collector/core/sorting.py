@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from collector.core.chunks import CONTENT_MASK, PAGE_CHARACTERS, SUFFIX_CHARACTERS, Marks, Place, hour_of
+from collector.core.chunks import CONTENT_MASK, KEEP_MARGIN_S, PAGE_CHARACTERS, SUFFIX_CHARACTERS, Marks, Place, hour_of
 from collector.core.event import Reason
 from collector.core.identity import (
     CONTENT_BITS,
@@ -152,6 +152,7 @@ class _Sorter:
         page, seen, result, by_place = self._page, self._seen, self._result, self._by_place
         id_field, oldest, has_more, by_page = page.form.id_field, seen.kept_from, seen.has_more, seen.form.by_page
         check, lookups, rounds = content_check(page.form.content_fields), self._lookups, result.rounds
+        dates: dict[str, int] = {}  # read once: a round has 60 of them and many more sessions
         for index, row in enumerate(page.rows):
             if type(row) is not dict:
                 result.suspects.append((index, Reason.NOT_AN_OBJECT))
@@ -168,8 +169,15 @@ class _Sorter:
                 lookup = lookups[round_id] = (seen.regular(round_id), {}, result.regular.setdefault(round_id, []))
             known, on_page, fresh = lookup
             key, content = identifier[-SUFFIX_CHARACTERS:], check(row)
+            date, lag_s = row.get("date"), 0
+            if type(date) is str:
+                date_s = dates.get(date)
+                if date_s is None:
+                    date_s = dates[date] = _date_of(row)
+                lag_s = date_s - round_id
             regular = (
                 round_id >= oldest
+                and lag_s <= KEEP_MARGIN_S
                 and len(identifier) == known.length
                 and identifier.startswith(known.prefix)
                 and key.isascii()
@@ -247,7 +255,10 @@ class _Sorter:
         if self._is_elsewhere(index, row, identifier, content):
             return
         self._by_place[identity] = index
-        time_s = round_id if round_id >= seen.kept_from else _date_of(row)
+        time_s, date_s = round_id, _date_of(row)
+        if round_id < seen.kept_from or date_s > round_id + KEEP_MARGIN_S:
+            # Windows may go by the date: what is remembered by its round would be forgotten while they still show it.
+            time_s = date_s
         candidate = Candidate(index, Place(hour_of(time_s), identity, len(identifier)), self._checks(row, content))
         (result.late if time_s < seen.kept_from else result.irregular).append(candidate)
 
@@ -269,10 +280,10 @@ def _variant(candidate: Candidate, versions: Sequence[int]) -> Variant | None:
     return Variant(*candidate, kind, len(versions))
 
 
-def _date_of(row: Row) -> float:
-    """The time of a session by its date, seconds; 0 when it cannot be read. A date without a zone is UTC."""
+def _date_of(row: Row) -> int:
+    """The time of a session by its date, whole seconds; 0 when it cannot be read. A date without a zone is UTC."""
     try:
         date = datetime.fromisoformat(row["date"])
-        return date.timestamp() if date.tzinfo else datetime.fromisoformat(f"{row['date']}+00:00").timestamp()
+        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0

@@ -18,11 +18,11 @@ import anyio
 
 from collector.core.backfill import BackfillJob, Counts, JobState
 from collector.core.backfill_jobs import JobChange
+from collector.core.chunks import KEEP_MARGIN_S
 from collector.core.collect import Collected
 from collector.core.event import source_of
 from collector.core.lanes import WEIGHTS
 from collector.core.model import EpochS, Lane, MonoS, Owner, Publication, Window
-from collector.core.progress import KEEP_MARGIN_S
 from collector.core.ranges import Range
 from collector.core.recall import RecalledSessions
 from collector.core.schedule import PollSchedule

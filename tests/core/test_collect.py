@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.core.chunks import KEEP_MARGIN_S, Marks
 from collector.core.collect import Collected, PageCollector
 from collector.core.event import Reason
 from collector.core.model import Destination, EpochS, Page, Record, Window
@@ -207,6 +208,32 @@ def test_a_late_row_is_a_dead_letter_and_not_an_event() -> None:
     collected = group.take(make_page([v6_row(regular_id(old, suffix(1)), old), good(2)]))
     assert collected.dead_letters == {Reason.LATE: 1}
     assert len(collected.records) == 2
+
+
+@pytest.mark.parametrize("lag_s", [HOUR_S, HOUR_S + 60, 5 * HOUR_S, 30 * HOUR_S])
+def test_a_session_is_remembered_as_long_as_its_date_can_be_asked_for(lag_s: int) -> None:
+    """However long before its date its round began: windows may go by either."""
+    group, round_id = Group(), EPOCH // 60 * 60 - lag_s
+    row = v6_row(regular_id(round_id, suffix(1)), round_id + lag_s, round_id)
+    first = group.take(make_page([dict(row), dict(row), good(2)]))
+    assert first.events == 2
+    asked_from = round_id + lag_s  # the oldest window that is left begins with this session
+    expiry = group.seen.expire(hour_of(asked_from - KEEP_MARGIN_S))
+    group.seen.apply(group.seen.write(group.take(make_page([])).marks), expiry)
+    again = group.take(make_page([dict(row), good(2), dict(row)]))
+    assert (again.records, again.seen) == ([], 3)
+
+
+def test_a_session_that_was_remembered_by_its_round_is_found_by_its_date() -> None:
+    """As an earlier release remembered it."""
+    group, round_id = Group(), EPOCH // 60 * 60 - 5 * HOUR_S
+    row = v6_row(regular_id(round_id, suffix(1)), EPOCH, round_id)
+    marks = group.take(make_page([dict(row)])).marks
+    ((_, (other,)),) = marks.other_ids.items()
+    group.seen = SeenSessions(PREFIX, AID)
+    earlier = Marks({round_id: [(suffix(1), other.checks)]})
+    group.seen.apply(group.seen.write(earlier))
+    assert group.take(make_page([dict(row)])).records == []
 
 
 def test_a_dead_letter_outlives_the_window_that_shows_it() -> None:

@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import pytest
 
+from collector.core.chunks import KEEP_MARGIN_S
 from collector.core.lateness import bucket_of
 from collector.core.ledger import LOST_MAX, RETRIES_S, Ledger
 from collector.core.ledger_entries import Lost, Trouble, Unreadable, Why
 from collector.core.model import EpochS, Lane, Window
-from collector.core.progress import KEEP_MARGIN_S, Progress, ProgressSettings
+from collector.core.progress import Progress, ProgressSettings
 from collector.core.ranges import as_ranges, complement
 from collector.core.seen import hour_of
 from collector.core.windows import Sweep

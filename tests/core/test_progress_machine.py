@@ -16,10 +16,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from collector.core.chunks import KEEP_MARGIN_S
 from collector.core.collect import Collected
 from collector.core.ledger_entries import Trouble, Why
 from collector.core.model import Destination, EpochS, Lane, Page, PageRequest
-from collector.core.progress import KEEP_MARGIN_S, Advance, Progress, ProgressSettings
+from collector.core.progress import Advance, Progress, ProgressSettings
 from collector.core.seen import SeenSessions, hour_of
 from collector.core.walk import Walk, WalkState
 from collector.core.windows import ROUND_S, Sweep
