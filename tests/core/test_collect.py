@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from collector.core.chunks import KEEP_MARGIN_S, Marks
 from collector.core.collect import Collected, PageCollector
 from collector.core.event import Reason
+from collector.core.identity import Notice
 from collector.core.model import Destination, EpochS, Page, Record, Window
 from collector.core.seen import HOUR_S, SeenSessions, hour_of
 from collector.sources.thousandeyes.row_form import V6_ROW_FORM, V7_ROW_FORM
@@ -222,6 +223,17 @@ def test_a_session_is_remembered_as_long_as_its_date_can_be_asked_for(lag_s: int
     group.seen.apply(group.seen.write(group.take(make_page([])).marks), expiry)
     again = group.take(make_page([dict(row), good(2), dict(row)]))
     assert (again.records, again.seen) == ([], 3)
+
+
+@pytest.mark.parametrize("dates_s", [(5 * HOUR_S, 10), (10, 5 * HOUR_S)])
+def test_one_session_with_two_dates_on_a_page_is_one_event(dates_s: tuple[int, int]) -> None:
+    """One row would be remembered by its date, the other by its round: the second is another content of the first."""
+    group, round_id = Group(), EPOCH // 60 * 60 - 5 * HOUR_S
+    rows = [v6_row(regular_id(round_id, suffix(1)), round_id + date_s, round_id) for date_s in dates_s]
+    collected = group.take(make_page(rows))
+    assert collected.events == 1
+    assert collected.notices == {Notice.CHANGED: 1}
+    assert group.take(make_page([dict(row) for row in rows])).records == []
 
 
 def test_a_session_that_was_remembered_by_its_round_is_found_by_its_date() -> None:
