@@ -8,7 +8,7 @@ import pytest
 
 from collector.core.chunks import HOUR_S, Marks, OtherId, head
 from collector.core.identity import Identity, IdentityForm
-from collector.core.rounds import HOT_IDS_MAX, SAME
+from collector.core.rounds import DIFFERENT, HOT_IDS_MAX, SAME, UNKNOWN, Rounds
 from collector.core.seen import CHUNK_BYTES, SESSION, SeenSessions
 from tests.core.pages import AID, EPOCH, regular_id, suffix
 
@@ -181,3 +181,18 @@ def test_what_looks_like_a_regular_id_and_is_none(identity: str) -> None:
     publish(seen, durable, Marks(regular={EPOCH: entries(1)}))
     assert seen.find(regular_id(EPOCH, suffix(1)))
     assert seen.find(identity.format(EPOCH, suffix(1))) is None
+
+
+def test_contents_of_an_id_survive_the_move_into_an_array() -> None:
+    """All of them, and what is none of them is still told apart."""
+    rounds = Rounds(by_page=False)
+    rounds.add(0, [("aaaaaaaa", 1), ("bbbbbbbb", 2)])
+    rounds.add(0, [("aaaaaaaa", 3)])
+    for newer in (60, 120, 180):
+        rounds.add(newer, [("cccccccc", 9)])
+    rounds.settle()
+    known = rounds.known(0, f"{AID}:0:")
+    assert not known.hot
+    assert sorted(known.versions("aaaaaaaa")) == [1, 3]
+    looks = [("aaaaaaaa", 1), ("aaaaaaaa", 3), ("aaaaaaaa", 4), ("bbbbbbbb", 2), ("bbbbbbbb", 5), ("zzzzzzzz", 1)]
+    assert [known.look(*look) for look in looks] == [SAME, SAME, DIFFERENT, SAME, DIFFERENT, UNKNOWN]
