@@ -169,15 +169,12 @@ class _Sorter:
                 lookup = lookups[round_id] = (seen.regular(round_id), {}, result.regular.setdefault(round_id, []))
             known, on_page, fresh = lookup
             key, content = identifier[-SUFFIX_CHARACTERS:], check(row)
-            date, lag_s = row.get("date"), 0
-            if type(date) is str:
-                date_s = dates.get(date)
-                if date_s is None:
-                    date_s = dates[date] = _date_of(row)
-                lag_s = date_s - round_id
+            date, date_s = row.get("date"), 0
+            if type(date) is str and not (date_s := dates.get(date, 0)):
+                date_s = dates[date] = _date_of(date)
             regular = (
                 round_id >= oldest
-                and lag_s <= KEEP_MARGIN_S
+                and date_s <= round_id + KEEP_MARGIN_S
                 and len(identifier) == known.length
                 and identifier.startswith(known.prefix)
                 and key.isascii()
@@ -186,7 +183,7 @@ class _Sorter:
                 key += page_id
                 regular = len(page_id) == PAGE_CHARACTERS and key.isascii()
             if not regular:
-                self._sort_other(index, row, identifier, round_id, content)
+                self._sort_other(index, row, identifier, round_id, date_s, content)
             elif key in on_page:
                 self._follows(on_page[key], index, row, content)
             else:
@@ -238,7 +235,7 @@ class _Sorter:
             self._result.variants.append(variant)
             self._changed.setdefault(name, []).append(candidate.checks)
 
-    def _sort_other(self, index: int, row: Row, identifier: str, round_id: int, content: int) -> None:
+    def _sort_other(self, index: int, row: Row, identifier: str, round_id: int, date_s: int, content: int) -> None:
         """A row whose identity is not a regular one of its round."""
         result, seen = self._result, self._seen
         if is_of_another_account_group(identifier, self._aid):
@@ -255,7 +252,7 @@ class _Sorter:
         if self._is_elsewhere(index, row, identifier, content):
             return
         self._by_place[identity] = index
-        time_s, date_s = round_id, _date_of(row)
+        time_s = round_id
         if round_id < seen.kept_from or date_s > round_id + KEEP_MARGIN_S:
             # Windows may go by the date: what is remembered by its round would be forgotten while they still show it.
             time_s = date_s
@@ -280,10 +277,10 @@ def _variant(candidate: Candidate, versions: Sequence[int]) -> Variant | None:
     return Variant(*candidate, kind, len(versions))
 
 
-def _date_of(row: Row) -> int:
-    """The time of a session by its date, whole seconds; 0 when it cannot be read. A date without a zone is UTC."""
+def _date_of(text: str) -> int:
+    """The time that a date names, whole seconds; 0 when it cannot be read. A date without a zone is UTC."""
     try:
-        date = datetime.fromisoformat(row["date"])
+        date = datetime.fromisoformat(text)
         return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return 0

@@ -2,7 +2,7 @@
 
 Rule: room is a matter of memory and holds nobody up for good: after `WAIT_S` a page comes in without. First come, first
 served. A page larger than all of the room needs none: reading it may take ten seconds, which nobody else should wait
-for, and a thread reads one such page at a time.
+for, and the source reads one such page at a time, in a thread.
 
 Decoded, a page takes five times its bytes until its rows are records, and those three times until they are published.
 While Kafka is a little slower than the API, or the processor slower than both, pages that could not be published yet
